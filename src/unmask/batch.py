@@ -1,0 +1,122 @@
+"""The two typed values that cross from text to network: Rows (numpy) and Batch (torch).
+
+Imports no torch, so that everything below the network runs without it. What bites: ``asked`` and what stands beside it
+are padded to a closed length; ``targets`` is IGNORE_INDEX there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor, device
+
+IGNORE_INDEX = -100
+"""Label of a position where nothing is asked."""
+
+MASKED, RANDOM, KEPT = 0, 1, 2
+"""What a selected position shows: [MASK], a random token, or the token itself."""
+
+KINDS = ("masked", "random", "kept")
+"""Names of the three kinds, in the order of their numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Windows of documents packed into rows, before anything is hidden. All arrays are (R, L)."""
+
+    input_ids: npt.NDArray[np.int32]
+    segment: npt.NDArray[np.int32]
+    """0 where padded, then 1, 2, ... along a row: one number a window."""
+    document: npt.NDArray[np.uint64]
+    """Low 64 bits of the id of the document that a token belongs to; 0 where padded."""
+    offset: npt.NDArray[np.int32]
+    """Place of the token in its document, special tokens not counted; 0 at special tokens and padding."""
+    word: npt.NDArray[np.int32]
+    """Index of the token's word in its document; 0 at special tokens and padding."""
+    special: npt.NDArray[np.bool_]
+    """True at [CLS], [SEP] and padding: never hidden."""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays of unequal shape: a bug of ours."""
+        shapes = {getattr(self, name).shape for name in self.__slots__}
+        assert len(shapes) == 1 and self.input_ids.ndim == 2, f"rows of unequal shape: {shapes}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What the network and the loss see of one micro-batch."""
+
+    input_ids: Tensor
+    """(R, L) int64, with [MASK] and random replacements in place."""
+    segment: Tensor
+    """(R, L) int32: 0 where padded, then 1, 2, ... along a row. Tokens see only their own segment."""
+    positions: Tensor
+    """(R, L) int64: place in the window, from 0 at [CLS]; 0 where padded."""
+    labels: Tensor
+    """(R, L) int64: the token that was there, IGNORE_INDEX where nothing is asked."""
+    asked: Tensor
+    """(M,) int64: flat places in (R, L) of the asked positions, padded with 0 to a closed length."""
+    targets: Tensor
+    """(M,) int64: labels at ``asked``, IGNORE_INDEX at the padding."""
+    kind: Tensor
+    """(M,) int64: MASKED, RANDOM or KEPT at ``asked``, -1 at the padding."""
+    num_asked: int
+    """How many of the M are asked in truth."""
+    token_type_ids: Tensor | None = None
+    """(R, L) int64, for BERT's sentence pairs."""
+    weights: Tensor | None = None
+    """(M,) float32: weight of each asked position; 1 where absent."""
+
+    def to(self, device: device) -> Batch:
+        """Return the batch with its tensors on ``device``; itself where they are there already."""
+        if self.input_ids.device == device:
+            return self
+        names = [field.name for field in fields(self) if field.name != "num_asked"]
+        tensors = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
+
+
+ASKED_MULTIPLE = 128
+"""The list of asked positions is padded to a multiple of this, so that a compiled step sees few shapes."""
+
+
+def positions_in(segment: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Return (R, L) each token's place in its own window, from 0; 0 where padded."""
+    place = np.broadcast_to(np.arange(segment.shape[1], dtype=np.int64), segment.shape)
+    starts = np.ones(segment.shape, dtype=bool)
+    starts[:, 1:] = segment[:, 1:] != segment[:, :-1]
+    first = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
+    return np.where(segment > 0, place - first, 0)
+
+
+def collate(
+    *,
+    input_ids: npt.NDArray[np.integer],
+    segment: npt.NDArray[np.int32],
+    labels: npt.NDArray[np.integer],
+    kind: npt.NDArray[np.integer],
+) -> Batch:
+    """Return the Batch of masked rows; all arguments are (R, L) and stay as they are. Needs torch."""
+    import torch
+
+    where = np.flatnonzero(labels != IGNORE_INDEX)
+    length = max(1, -(-len(where) // ASKED_MULTIPLE)) * ASKED_MULTIPLE
+    asked, targets, kinds = np.zeros(length, np.int64), np.full(length, IGNORE_INDEX, np.int64), np.full(length, -1)
+    asked[: len(where)] = where
+    targets[: len(where)] = labels.ravel()[where]
+    kinds[: len(where)] = kind.ravel()[where]
+    return Batch(
+        input_ids=torch.from_numpy(input_ids.astype(np.int64)),
+        segment=torch.from_numpy(segment.copy()),
+        positions=torch.from_numpy(positions_in(segment)),
+        labels=torch.from_numpy(labels.astype(np.int64)),
+        asked=torch.from_numpy(asked),
+        targets=torch.from_numpy(targets),
+        kind=torch.from_numpy(kinds),
+        num_asked=len(where),
+    )

@@ -1,0 +1,181 @@
+"""``unmask corpus``: builds a corpus directory from text, and shows what is in one.
+
+What bites: ``notes=0.9`` is a source with a weight, ``corpus.test=0.1`` a setting; the group before the dot decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unmask.cli.terminal import JsonFlag, QuietFlag, Terminal, count
+from unmask.corpus.build import CorpusSettings, Progress, Source, build_corpus, cached_corpus
+from unmask.corpus.directory import FORMAT, VERSION, Corpus, open_corpus
+from unmask.corpus.tokenizer import TokenizerSettings
+from unmask.errors import SettingError, did_you_mean
+from unmask.settings import Settings, read_settings
+
+MAX_LINES = 20
+"""Lines of a table on the terminal; the manifest has them all."""
+
+corpus = typer.Typer(
+    add_completion=False, rich_markup_mode=None, help="Build a corpus from text, and show what is in it."
+)
+
+
+class CorpusRecipe(Settings):
+    """The settings that a corpus is built with."""
+
+    corpus: CorpusSettings = CorpusSettings()
+    tokenizer: TokenizerSettings = TokenizerSettings()
+
+
+@corpus.command()
+def build(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE|group.key=value",
+            help="A file, a folder, a 'glob', - for standard input, or docstrings; SOURCE=WEIGHT in a mixture.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The corpus directory to make.")],
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Build a corpus directory from text."""
+    terminal = Terminal(json=json, quiet=quiet)
+    named, recipe = parse_words(sources)
+    with terminal.progress() as progress:
+        built = build_corpus(named, out, recipe.corpus, recipe.tokenizer, progress)
+    _show(terminal, built)
+    terminal.next_step(f"unmask pretrain --corpus {out} --out RUN")
+
+
+@corpus.command()
+def show(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A corpus directory.")],
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Show what a corpus is made of."""
+    _show(Terminal(json=json, quiet=quiet), open_corpus(directory))
+
+
+def print_card(terminal: Terminal, shown: Corpus) -> None:
+    """Print the data card of a corpus."""
+    manifest = shown.manifest
+    terminal.result(f"{shown.directory}: vocabulary {count(manifest.vocab_size)}, fingerprint {manifest.fingerprint}")
+    terminal.result(_what_became_of(manifest.documents))
+    _print_rows(
+        terminal,
+        ["source", "weight", "documents", "characters", "where"],
+        [
+            (of["name"], f"{of['weight']:g}", count(of["documents"]), count(of["characters"]), of["where"])
+            for of in manifest.sources
+        ],
+    )
+    _print_rows(
+        terminal,
+        ["split", "documents", "tokens", "words", "8-grams also in train"],
+        [
+            (
+                name,
+                *(count(of[key]) for key in ("documents", "tokens", "words")),
+                _share(manifest.overlap_8gram.get(name)),
+            )
+            for name, of in manifest.splits.items()
+        ],
+    )
+    if manifest.refused:
+        _print_rows(
+            terminal,
+            ["refused", "times", "first at"],
+            [(reason, count(of["count"]), of["first"]) for reason, of in manifest.refused.items()],
+        )
+
+
+def open_or_build(where: str, settings: CorpusSettings, tokenizer: TokenizerSettings, progress: Progress) -> Corpus:
+    """Return the corpus directory ``where``, or the corpus of the source ``where`` from the user's cache.
+
+    Raises SettingError where a directory was built with other settings than those that were asked for.
+    """
+    if not (Path(where) / "manifest.json").is_file():
+        return cached_corpus(name_sources([(where, 1.0)]), settings, tokenizer, progress)
+    opened = open_corpus(Path(where))
+    for name, asked in (("corpus", settings), ("tokenizer", tokenizer)):
+        built_with = opened.manifest.settings[name]
+        for key in sorted(asked.model_fields_set):
+            if asked.plain()[key] != built_with[key]:
+                raise SettingError(
+                    f"{name}.{key} is {asked.plain()[key]!r}, and {where} was built with {built_with[key]!r}; "
+                    "leave it out, or build another corpus"
+                )
+    return opened
+
+
+def parse_words(words: Sequence[str]) -> tuple[list[Source], CorpusRecipe]:
+    """Return the sources and the settings that the words of a command line name. Raises SettingError."""
+    settings = [word for word in words if _is_setting(word)]
+    sources = [_weighed(word) for word in words if not _is_setting(word)]
+    if not sources:
+        raise SettingError("there is no source; name a file, a folder, or docstrings")
+    return name_sources(sources), read_settings(CorpusRecipe, overrides=settings)
+
+
+def name_sources(weighed: Sequence[tuple[str, float]]) -> list[Source]:
+    """Return sources under short names: a file's name without its suffixes, or in full where two would be the same."""
+    short = [Path(where).name.partition(".")[0] or where for where, _ in weighed]
+    return [
+        Source(name=name if short.count(name) == 1 else where, where=where, weight=weight)
+        for name, (where, weight) in zip(short, weighed, strict=True)
+    ]
+
+
+def _is_setting(word: str) -> bool:
+    key, equals, _ = word.partition("=")
+    group, dot, _ = key.partition(".")
+    groups = CorpusRecipe.model_fields
+    meant = group in groups or bool(did_you_mean(group, groups))
+    return bool(equals and dot and meant) and not Path(word).exists() and not Path(key).exists()
+
+
+def _weighed(word: str) -> tuple[str, float]:
+    """Return a source and its weight, 1 where none is given."""
+    where, equals, text = word.rpartition("=")
+    if not equals or Path(word).exists():
+        return word, 1.0
+    try:
+        weight = float(text)
+    except ValueError:
+        raise SettingError(f"the weight of {where} must be a number above 0, got '{text}'") from None
+    if not 0 < weight < float("inf"):
+        raise SettingError(f"the weight of {where} must be a number above 0, got {text}")
+    return where, weight
+
+
+def _show(terminal: Terminal, shown: Corpus) -> None:
+    terminal.emit({"format": FORMAT, "version": VERSION, **asdict(shown.manifest)})
+    print_card(terminal, shown)
+
+
+def _what_became_of(documents: dict[str, int]) -> str:
+    return (
+        f"{count(documents['read'])} documents read, {count(documents['exact_duplicates'])} exact copies dropped, "
+        f"{count(documents['kept'])} kept.\n"
+        f"{count(documents['near_duplicates'])} of these are near copies of others, and share their split."
+    )
+
+
+def _print_rows(terminal: Terminal, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    terminal.table(columns, rows[:MAX_LINES])
+    if len(rows) > MAX_LINES:
+        terminal.result(f"and {count(len(rows) - MAX_LINES)} more, in manifest.json")
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"

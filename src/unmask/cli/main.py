@@ -1,0 +1,126 @@
+"""The command ``unmask``: finds the command that was asked for, loads that one alone, and turns errors into exit codes.
+
+What bites: nothing heavy may be imported here; ``unmask --help`` loads neither torch nor numpy nor pydantic.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from unmask import __version__
+from unmask.cli.terminal import complain, print_line
+from unmask.errors import CheckFailed, MissingExtra, Stopped, UserError, did_you_mean
+
+DONE, CHECK_FAILED, USERS_MISTAKE, OUR_MISTAKE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75, 130
+
+
+class Command(NamedTuple):
+    """Where a command is found: its module holds a function or a typer group under the command's own name."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "demo": Command("unmask.cli.demo", "The whole story on text that is already on this machine"),
+    "corpus": Command("unmask.cli.corpus", "Build a corpus from text, and show what is in it"),
+    "pretrain": Command("unmask.cli.pretrain", "Train an encoder by masked language modelling, or resume a run"),
+    "evaluate": Command("unmask.cli.evaluate", "Measure a model on masks that never change"),
+    "fill": Command("unmask.cli.infer", "Say what a model expects under [MASK]"),
+    "score": Command("unmask.cli.infer", "Score how expected each text is"),
+    "embed": Command("unmask.cli.infer", "Turn texts into vectors"),
+}
+
+EXTRAS = dict.fromkeys(("matplotlib", "pyarrow", "scipy", "sklearn", "torch"), "train")
+"""The extra that brings a package, for a command that runs where it is not installed."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command in ``arguments`` (by default the process's own) and return the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            traceback.print_exc()
+            return OUR_MISTAKE
+        complain(str(MissingExtra(EXTRAS[package], package)))
+        return USERS_MISTAKE
+    except UserError as error:
+        complain(str(error))
+        return USERS_MISTAKE
+    except CheckFailed as error:
+        complain(str(error))
+        return CHECK_FAILED
+    except Stopped as error:
+        complain(str(error))
+        return STOPPED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception:  # noqa: BLE001  # the edge of the program: Python itself would exit with 1, which means "a check said no"
+        traceback.print_exc()
+        return OUR_MISTAKE
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("--help", "-h"):
+        print_line(overview())
+        return DONE
+    name, *rest = words
+    if name == "--version":
+        print_line(f"unmask {__version__}")
+        return DONE
+    if name not in COMMANDS:
+        what = "option" if name.startswith("-") else "command"
+        known = ["--help", "--version"] if what == "option" else list(COMMANDS)
+        hint = did_you_mean(name, known) or "; unmask --help lists them all"
+        raise UserError(f"there is no {what} '{name}'{hint}")
+    return _invoke(name, rest)
+
+
+def _invoke(name: str, arguments: list[str]) -> int:
+    """Load the command ``name`` and run it. Raises UserError where the arguments do not fit it."""
+    import typer
+    from typer.main import get_command
+
+    found: Callable[..., None] | typer.Typer = getattr(import_module(COMMANDS[name].module), name)
+    if isinstance(found, typer.Typer):
+        app = found
+    else:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name)(found)
+    try:
+        code = get_command(app).main(arguments, prog_name=f"unmask {name}", standalone_mode=False)
+    except typer.Abort:
+        return INTERRUPTED
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else f"unmask {name}"
+        raise UserError(f"{error.format_message().rstrip('.')}; see {where} --help") from None
+    return code if isinstance(code, int) else DONE
+
+
+def overview() -> str:
+    """Return what ``unmask --help`` prints."""
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        [
+            "Usage: unmask COMMAND ...",
+            "",
+            "Masked language modelling for people who ship encoders: from your own text to",
+            "a measured bidirectional encoder.",
+            "",
+            "Commands:",
+            *(f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items()),
+            "",
+            "  unmask COMMAND --help   what a command takes",
+            "  unmask --version        the version",
+            "",
+            "Start with: unmask demo",
+        ]
+    )

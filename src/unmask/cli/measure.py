@@ -1,0 +1,77 @@
+"""What every finished run gets: figures on the frozen set, example fills, a report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unmask import files
+from unmask.corpus.directory import Corpus
+from unmask.corpus.tokenizer import tokenizer_fingerprint
+from unmask.errors import ModelError
+from unmask.evaluation.fills import example_fills
+from unmask.evaluation.masked import HeldOut, evaluation_object, figures, freeze, score_frozen
+from unmask.inference.predictor import Predictor
+from unmask.inference.resolve import Resolved, resolve
+from unmask.inference.torch_engine import TorchEngine, read_model
+from unmask.report.run_page import RunData, render_run
+from unmask.runs import RunDirectory
+
+EXAMPLES = 6
+
+
+def load(where: Path | str) -> Predictor:
+    """Return the model that ``where`` names, ready to fill, score and embed. Raises ModelError."""
+    return predictor_of(resolve(Path(where)))
+
+
+def predictor_of(found: Resolved) -> Predictor:
+    """Return a predictor that runs ``found`` on torch."""
+    engine = TorchEngine(read_model(found), found.vocabulary.pad_id)
+    info = {"engine": "torch", **found.origin, "model": asdict(found.config)}
+    return Predictor(engine, found.tokenizer, found.vocabulary, info)
+
+
+def evaluate_model(found: Resolved, corpus: Corpus, documents: int, split: HeldOut = "validation") -> dict[str, Any]:
+    """Return the unmask-evaluation of a model on the held-out documents of ``corpus``.
+
+    Raises ModelError where the corpus was cut into tokens by another tokenizer than the model's.
+    """
+    if tokenizer_fingerprint(found.tokenizer) != corpus.manifest.tokenizer_fingerprint:
+        raise ModelError(
+            f"{corpus.directory}: was made with another tokenizer than the model; build it with the model's"
+        )
+    frozen = freeze(corpus, documents, split)
+    scores = score_frozen(read_model(found), frozen)
+    return evaluation_object(found.origin, frozen, figures(scores, frozen))
+
+
+def finish_run(run: RunDirectory, corpus: Corpus, documents: int) -> dict[str, Any]:
+    """Write evaluation.json, fills.json and report.html of ``run`` and return the evaluation."""
+    found = resolve(run.path)
+    evaluation = evaluate_model(found, corpus, documents)
+    predictor = predictor_of(found)
+    texts = (record["text"] for record in corpus.texts("validation"))
+    fills = example_fills(predictor.fill, predictor.mask_token, found.tokenizer, texts, EXAMPLES)
+    files.write_json(run.path / "evaluation.json", evaluation)
+    files.write_json(run.path / "fills.json", {"fills": fills})
+    write_report(run)
+    return evaluation
+
+
+def write_report(run: RunDirectory) -> None:
+    """Write report.html from the run's own files."""
+    fills = run.read("fills.json") or {"fills": []}
+    page = render_run(
+        RunData(
+            run=run.state,
+            settings=run.settings,
+            environment=run.read("environment.json") or {},
+            metrics=run.metrics(),
+            evaluation=run.read("evaluation.json"),
+            fills=fills["fills"],
+            corpus=run.read("corpus.json"),
+        )
+    )
+    files.write_bytes(run.path / "report.html", page.encode())

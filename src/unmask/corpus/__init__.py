@@ -1,0 +1,1 @@
+"""From text to rows: readers, identity, duplicates, tokenizer, shards, packed rows."""

@@ -1,0 +1,238 @@
+"""Tokenizers: trained on the corpus or brought along, and what the rest must know of their vocabulary.
+
+WordPiece and byte-level BPE come out the same to the byte every time; ``unigram`` does not, since its trainer in the
+tokenizers library sums in the order of a randomly seeded hash table. What bites: nobody relies on post-processors,
+texts are encoded without special tokens and windows get their [CLS] and [SEP] when they are gathered.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from unmask.errors import ModelError
+from unmask.settings import Settings
+
+PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+SPECIAL = (PAD, UNK, CLS, SEP, MASK)
+"""Special tokens of the tokenizers that are trained here; their ids are 0 to 4."""
+
+_FAMILIES = {
+    "pad": (PAD, "<pad>", "<|padding|>"),
+    "unk": (UNK, "<unk>"),
+    "cls": (CLS, "<cls>", "<s>"),
+    "sep": (SEP, "<sep>", "</s>"),
+    "mask": (MASK, "<mask>"),
+}
+_UNUSED = re.compile(r"\[unused\d+\]|<unused\d+>|<extra_id_\d+>|<madeupword\d+>")
+_ALPHABET_SHARE = 4  # single characters take at most one in four places of a WordPiece vocabulary, the rest is [UNK]
+_BYTES = 256
+
+
+class TokenizerSettings(Settings):
+    """Which tokenizer a corpus gets."""
+
+    kind: Literal["wordpiece", "bpe", "unigram"] = "wordpiece"
+    """BERT's WordPiece, ModernBERT's byte-level BPE, or a Unigram language model."""
+    vocab_size: Annotated[int, Field(ge=64, le=1 << 24)] = 8192
+    """Size of the vocabulary, special tokens included; less where the text does not give more."""
+    lowercase: bool = False
+    """Fold case (and, in WordPiece, accents) before tokens are made."""
+    path: Path | None = None
+    """A tokenizer.json to use as it stands, or the folder that holds it, instead of training one."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        trained = {name: field.default for name, field in type(self).model_fields.items() if name != "path"}
+        if self.path is not None and self.model_dump(exclude={"path"}) != trained:
+            raise ValueError(f"path brings a finished tokenizer; leave out {', '.join(trained)}")
+        if self.kind == "bpe" and self.vocab_size < _BYTES + len(SPECIAL):
+            raise ValueError(f"vocab_size must be at least {_BYTES + len(SPECIAL)} for kind bpe, got {self.vocab_size}")
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """What the tokens of a tokenizer are for."""
+
+    size: int
+    """One more than the highest id."""
+    pad_id: int
+    unk_id: int | None
+    """None where a tokenizer knows every byte and has no such token."""
+    cls_id: int
+    sep_id: int
+    mask_id: int
+    special_ids: tuple[int, ...]
+    """Every special token, [UNK] and unused ones included, ascending: never hidden, never drawn."""
+    ordinary_ids: npt.NDArray[np.int32] = field(repr=False, compare=False)
+    """(V,) all other ids, ascending: random replacements come from these alone."""
+
+
+def train_tokenizer(texts: Sequence[str], settings: TokenizerSettings) -> Tokenizer:
+    """Return a tokenizer of ``settings.kind`` trained on ``texts``."""
+    return {"wordpiece": _wordpiece, "bpe": _bpe, "unigram": _unigram}[settings.kind](texts, settings)
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Return the tokenizer in the file ``path`` or in the folder ``path``, its padding and truncation switched off.
+
+    Raises ModelError where there is none or it lacks a token that is needed.
+    """
+    file = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        text = file.read_text(encoding="utf-8")
+        tokenizer = parse_tokenizer(text)
+    except FileNotFoundError:
+        raise ModelError(f"{file}: there is no such tokenizer") from None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ModelError(f"{file}: can not be read as a tokenizer.json ({error})") from None
+    try:
+        vocabulary_of(tokenizer)
+    except ModelError as error:
+        raise ModelError(f"{file}: {error}") from None
+    return tokenizer
+
+
+def parse_tokenizer(text: str) -> Tokenizer:
+    """Return the tokenizer that ``text`` (JSON) describes, padding and truncation off. Raises ValueError."""
+    described = json.loads(text)
+    if not isinstance(described, dict) or "model" not in described:
+        raise ValueError("it describes no model")
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(str(error)) from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
+    """Return the vocabulary, its special tokens found by the names of the known families.
+
+    Raises ModelError that names the token that is missing.
+    """
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    role = {name: next((ids[token] for token in family if token in ids), None) for name, family in _FAMILIES.items()}
+    for name, family in _FAMILIES.items():
+        if role[name] is None and name != "unk":
+            raise ModelError(f"the tokenizer has no {name} token, none of {', '.join(family)}; give one that has")
+    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    special |= {number for token, number in ids.items() if _UNUSED.fullmatch(token)}
+    special |= {number for number in role.values() if number is not None}
+    return Vocabulary(
+        size=max(ids.values()) + 1,
+        **{f"{name}_id": number for name, number in role.items()},  # type: ignore[arg-type]  # None was refused above
+        special_ids=tuple(sorted(special)),
+        ordinary_ids=np.array(sorted(set(ids.values()) - special), dtype=np.int32),
+    )
+
+
+def tokenizer_fingerprint(tokenizer: Tokenizer) -> str:
+    """Return the hexadecimal name of all that decides which ids a text gets; padding and truncation do not count."""
+    described = json.loads(tokenizer.to_str())
+    described.update(padding=None, truncation=None)
+    return blake2b(json.dumps(described, sort_keys=True).encode("utf-8"), digest_size=16).hexdigest()
+
+
+def _wordpiece(texts: Sequence[str], settings: TokenizerSettings) -> Tokenizer:
+    """Return BERT's arrangement (Devlin et al. 2019).
+
+    The trainer numbers ``##`` characters in the order of a randomly seeded hash table and breaks ties between merges by
+    number. So a first run only finds the alphabet, and the second one is handed it in sorted order.
+    """
+    tokenizer = _bert_shell(models.WordPiece(unk_token=UNK), settings)
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(tokenizer.normalizer.normalize_str(text))
+    ranked = sorted((character for character in counts if not character.isspace()), key=lambda c: (-counts[c], c))
+    kept = sorted(ranked[: settings.vocab_size // _ALPHABET_SHARE])
+    found = _train_wordpiece(tokenizer, texts, 0, SPECIAL, kept)
+    alphabet = sorted(found.keys() - set(SPECIAL), key=lambda token: (token.startswith("##"), token))
+    learned = _train_wordpiece(tokenizer, texts, settings.vocab_size, (*SPECIAL, *alphabet), kept)
+    return _finished(_bert_shell(models.WordPiece(learned, unk_token=UNK), settings))
+
+
+def _bert_shell(model: models.Model, settings: TokenizerSettings) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=settings.lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def _train_wordpiece(
+    shell: Tokenizer, texts: Iterable[str], vocab_size: int, first: Sequence[str], alphabet: list[str]
+) -> dict[str, int]:
+    """Return the vocabulary learned from ``texts``, with the tokens ``first`` at its beginning."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token=UNK))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = shell.normalizer, shell.pre_tokenizer
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(first),
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return dict(tokenizer.get_vocab())
+
+
+def _bpe(texts: Iterable[str], settings: TokenizerSettings) -> Tokenizer:
+    """Return ModernBERT's arrangement (Warner et al. 2024): byte-level, so nothing is unknown."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = _unicode(settings)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=settings.vocab_size,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return _finished(tokenizer)
+
+
+def _unigram(texts: Iterable[str], settings: TokenizerSettings) -> Tokenizer:
+    """Return XLM-R's arrangement: a Unigram language model (Kudo 2018) with spaces shown as part of the words."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = _unicode(settings)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=settings.vocab_size, special_tokens=list(SPECIAL), unk_token=UNK, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return _finished(tokenizer)
+
+
+def _unicode(settings: TokenizerSettings) -> normalizers.Normalizer:
+    steps = [normalizers.NFC(), *([normalizers.Lowercase()] if settings.lowercase else [])]
+    return normalizers.Sequence(steps)
+
+
+def _finished(tokenizer: Tokenizer) -> Tokenizer:
+    """Declare the special tokens of a trained ``tokenizer`` and give it the template that other libraries rely on."""
+    swallows_space = not isinstance(tokenizer.model, models.WordPiece)  # there a word's token holds the space before it
+    tokenizer.add_special_tokens(
+        [AddedToken(name, lstrip=swallows_space and name == MASK, normalized=False, special=True) for name in SPECIAL]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{CLS} $A {SEP}",
+        pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (CLS, SEP)],
+    )
+    return tokenizer

@@ -1,0 +1,1 @@
+"""How good a model is: it is handed the model, and sets the questions itself."""

@@ -1,0 +1,194 @@
+"""Masked cross entropy on a frozen set: the same windows and the same masks, whatever a model was trained with.
+
+What bites: kept positions show the answer, so the average over all that is asked flatters whoever copies. The headline is
+cross entropy at [MASK] positions, and the unigram line beside it is measured at the same positions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from unmask.batch import IGNORE_INDEX, KINDS, MASKED, Batch, Rows, collate
+from unmask.corpus.directory import Corpus
+from unmask.masking.mask import Masked, MaskingSettings, mask_rows
+from unmask.objectives import cross_entropies
+from unmask.settings import Count, Settings
+from unmask.stats import Figure, mean_by_cluster
+
+FROZEN_MASKING = MaskingSettings()
+"""15 %, 80 / 10 / 10, by token (law 7)."""
+FROZEN_SEED = 0x756E6D61736B
+FROZEN_WINDOW = 128
+ROWS_AT_ONCE = 32
+TOP = (1, 5)
+
+HeldOut = Literal["validation", "test"]
+
+
+class EvaluationSettings(Settings):
+    """What a model is measured on."""
+
+    documents: Count = 1000
+    """How many held-out documents, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenSet:
+    """Windows of held-out documents with masks that never change."""
+
+    rows: Rows
+    masked: Masked
+    unigram: npt.NDArray[np.float64]
+    """(V,) cross entropy of each token under the frequencies of the training text, in nats."""
+    fingerprint: str
+    num_documents: int
+    characters_per_token: float
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the set in batches of ROWS_AT_ONCE rows."""
+        for first in range(0, len(self.rows.input_ids), ROWS_AT_ONCE):
+            part = slice(first, first + ROWS_AT_ONCE)
+            masked = self.masked
+            yield collate(
+                input_ids=masked.input_ids[part],
+                segment=self.rows.segment[part],
+                labels=masked.labels[part],
+                kind=masked.kind[part],
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a model made of a frozen set: one entry for each asked position, in the set's order."""
+
+    loss: npt.NDArray[np.float64]
+    rank: npt.NDArray[np.int64]
+    """How many tokens the model held more likely than the true one."""
+    unigram: npt.NDArray[np.float64]
+    kind: npt.NDArray[np.int8]
+    document: npt.NDArray[np.uint64]
+
+
+def freeze(corpus: Corpus, documents: int, split: HeldOut = "validation") -> FrozenSet:
+    """Return the frozen set of the first ``documents`` documents of ``split``."""
+    packed = corpus.rows(FROZEN_WINDOW, split=split, max_documents=documents)
+    rows = packed.gather(np.arange(packed.num_rows))
+    vocabulary = corpus.vocabulary
+    masked = mask_rows(
+        rows,
+        FROZEN_MASKING,
+        mask_id=vocabulary.mask_id,
+        ordinary_ids=vocabulary.ordinary_ids,
+        seed=FROZEN_SEED,
+        epoch=np.zeros(len(rows.input_ids), np.int64),
+        rate=FROZEN_MASKING.mlm_probability,
+    )
+    seen = blake2b(digest_size=8)
+    for array in (masked.input_ids, masked.labels, rows.segment):
+        seen.update(array.astype(np.int32).tobytes())
+    held_out = corpus.manifest.splits[split]
+    return FrozenSet(
+        rows=rows,
+        masked=masked,
+        unigram=unigram_line(corpus.unigram_counts()),
+        fingerprint=f"{corpus.manifest.tokenizer_fingerprint[:8]}-{seen.hexdigest()}",
+        num_documents=len(np.unique(rows.document[~rows.special])),
+        characters_per_token=held_out["characters"] / max(1, held_out["tokens"]),
+    )
+
+
+def unigram_line(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return (V,) -log p of each token in nats, from its count in the training text plus one (Laplace)."""
+    smoothed = counts.astype(np.float64) + 1
+    return np.asarray(np.log(smoothed.sum()) - np.log(smoothed))
+
+
+Precision = Callable[[], AbstractContextManager[None]]
+
+
+@torch.no_grad()
+def score_frozen(model: nn.Module, frozen: FrozenSet, precision: Precision = nullcontext) -> Scores:
+    """Return what ``model`` makes of ``frozen``; the model's training mode is left as it was."""
+    training = model.training
+    model.eval()
+    losses, ranks = [], []
+    for batch in frozen.batches():
+        with precision():
+            logits = model(batch)[: batch.num_asked].float()
+        targets = batch.targets[: batch.num_asked]
+        true = logits.gather(1, targets[:, None])
+        losses.append(cross_entropies(logits, targets).double().numpy())
+        ranks.append((logits > true).sum(1).numpy())
+    model.train(training)
+    asked = frozen.masked.labels != IGNORE_INDEX
+    return Scores(
+        loss=np.concatenate(losses),
+        rank=np.concatenate(ranks),
+        unigram=frozen.unigram[frozen.masked.labels[asked]],
+        kind=frozen.masked.kind[asked],
+        document=frozen.rows.document[asked],
+    )
+
+
+def figures(scores: Scores, frozen: FrozenSet) -> dict[str, Any]:
+    """Return the ``mlm`` object of an unmask-evaluation: every figure with an interval over documents."""
+
+    def figure(values: npt.NDArray[np.floating], chosen: npt.NDArray[np.bool_]) -> dict[str, Any] | None:
+        found: Figure | None = mean_by_cluster(values[chosen], scores.document[chosen])
+        return found.plain() if found else None
+
+    everywhere = np.ones(len(scores.kind), dtype=bool)
+    parts = {name: scores.kind == number for number, name in enumerate(KINDS)} | {"all": everywhere}
+    masked = parts["masked"]
+    return {
+        "cross_entropy": {name: figure(scores.loss, part) for name, part in parts.items()},
+        "unigram": {name: figure(scores.unigram, part) for name, part in parts.items()},
+        "gap": figure(scores.unigram - scores.loss, masked),
+        "limit": None,
+        "accuracy": {"masked": {str(top): figure((scores.rank < top).astype(float), masked) for top in TOP}},
+        "bits_per_character": figure(scores.loss / math.log(2) / frozen.characters_per_token, masked),
+    }
+
+
+def means(scores: Scores) -> dict[str, Any]:
+    """Return the averages alone, for the lines that a run writes while it trains."""
+
+    def mean(values: npt.NDArray[np.floating], chosen: npt.NDArray[np.bool_]) -> float | None:
+        return float(values[chosen].mean()) if chosen.any() else None
+
+    parts = {name: scores.kind == number for number, name in enumerate(KINDS)}
+    parts["all"] = np.ones(len(scores.kind), dtype=bool)
+    masked = scores.kind == MASKED
+    return {
+        **{name: mean(scores.loss, part) for name, part in parts.items()},
+        "unigram": {name: mean(scores.unigram, part) for name, part in parts.items()},
+        "accuracy": {str(top): mean((scores.rank < top).astype(float), masked) for top in TOP},
+    }
+
+
+def evaluation_object(model: dict[str, Any], frozen: FrozenSet, mlm: dict[str, Any]) -> dict[str, Any]:
+    """Return the whole object that ``unmask evaluate --json`` prints."""
+    return {
+        "format": "unmask-evaluation",
+        "version": 1,
+        "model": model,
+        "frozen": {
+            "fingerprint": frozen.fingerprint,
+            "window": FROZEN_WINDOW,
+            "documents": frozen.num_documents,
+            "mlm_probability": FROZEN_MASKING.mlm_probability,
+            "mask_replace_prob": FROZEN_MASKING.mask_replace_prob,
+            "random_replace_prob": FROZEN_MASKING.random_replace_prob,
+        },
+        "mlm": mlm,
+    }

@@ -1,0 +1,90 @@
+"""Reads a model's weights into a network of ours, and runs it on windows of token ids: numpy in, numpy out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from unmask.batch import IGNORE_INDEX, Batch, collate
+from unmask.errors import ModelError
+from unmask.inference.resolve import Resolved
+from unmask.model.heads import MaskedLM
+
+TOKENS_AT_ONCE = 8192
+"""Places of one batch, padding included: bounds memory under any mix of lengths."""
+
+
+def read_model(found: Resolved) -> MaskedLM:
+    """Return the network of ``found`` with its weights, in evaluation mode. Raises ModelError where they do not fit."""
+    model = MaskedLM(found.config)
+    try:
+        weights = load_file(found.weights)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{found.weights}: can not be read ({error})") from None
+    expected = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    shapes = {name: tuple(value.shape) for name, value in weights.items()}
+    if wrong := sorted(name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name)):
+        name = wrong[0]
+        raise ModelError(
+            f"{found.weights}: does not fit its configuration: {name} is {shapes.get(name, 'missing')}, "
+            f"{expected.get(name, 'nothing')} is expected ({len(wrong)} such)"
+        )
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+class TorchEngine:
+    """An encoder with its head, on this machine's processor or GPU."""
+
+    def __init__(self, model: MaskedLM, pad_id: int) -> None:
+        """Take ``model`` as it is, in evaluation mode."""
+        self.model = model.eval()
+        self.pad_id = pad_id
+        self.hidden_size, self.max_length = model.config.hidden_size, model.config.max_position_embeddings
+
+    @torch.no_grad()
+    def logits(self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Return (N, V) logits at place ``asked[n]`` of each of N windows (special tokens included in the count)."""
+        rows: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(windows)
+        for chosen in self._groups(windows):
+            batch = self._batch([windows[n] for n in chosen], [asked[n] for n in chosen])
+            for n, row in zip(chosen, self.model(batch)[: len(chosen)].float().cpu().numpy(), strict=True):
+                rows[n] = row
+        return np.stack(rows) if rows else np.empty((0, self.model.config.vocab_size), np.float32)
+
+    @torch.no_grad()
+    def states(self, windows: Sequence[npt.NDArray[np.int32]]) -> list[npt.NDArray[np.float32]]:
+        """Return the last states (L, D) of each window, special tokens included."""
+        states: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(windows)
+        for chosen in self._groups(windows):
+            batch = self._batch([windows[n] for n in chosen], [0] * len(chosen))
+            found = self.model.model(batch.input_ids, batch.segment, batch.positions).float().cpu().numpy()
+            for row, n in enumerate(chosen):
+                states[n] = found[row, : len(windows[n])]
+        return states
+
+    def _groups(self, windows: Sequence[npt.NDArray[np.int32]]) -> Iterator[list[int]]:
+        """Yield groups of windows of like length whose padded size stays under the limit."""
+        group: list[int] = []
+        for n in sorted(range(len(windows)), key=lambda n: len(windows[n])):
+            if group and (len(group) + 1) * len(windows[n]) > TOKENS_AT_ONCE:
+                yield group
+                group = []
+            group.append(n)
+        if group:
+            yield group
+
+    def _batch(self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[int]) -> Batch:
+        shape = (len(windows), max(map(len, windows)))
+        ids, segment = np.full(shape, self.pad_id, np.int32), np.zeros(shape, np.int32)
+        labels = np.full(shape, IGNORE_INDEX, np.int32)
+        for row, (window, place) in enumerate(zip(windows, asked, strict=True)):
+            ids[row, : len(window)], segment[row, : len(window)] = window, 1
+            labels[row, place] = 0  # asks for the place; what the answer should be is not known here
+        batch = collate(input_ids=ids, segment=segment, labels=labels, kind=np.full(shape, -1))
+        return batch.to(next(self.model.parameters()).device)

@@ -1,0 +1,89 @@
+"""From rows to masked rows: which tokens are hidden, what they show instead, what is asked.
+
+What bites: the masks depend on nothing but their arguments. Never add a generator, a counter or a budget here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import model_validator
+
+from unmask.batch import IGNORE_INDEX, KEPT, MASKED, RANDOM, Rows
+from unmask.masking import noise
+from unmask.masking.token import token_places
+from unmask.settings import Settings, Share
+
+UNITS: dict[str, Callable[[Rows], npt.NDArray[np.int32]]] = {"token": token_places}
+
+
+class MaskingSettings(Settings):
+    """What is hidden, how much of it, and what stands in its place."""
+
+    unit: Literal["token"] = "token"
+    """What is hidden as one piece."""
+    mlm_probability: Share = 0.15
+    """Share of the ordinary tokens that are selected."""
+    mask_replace_prob: Share = 0.8
+    """Share of the selected tokens that become [MASK]."""
+    random_replace_prob: Share = 0.1
+    """Share of the selected tokens that become a random ordinary token; the rest stays as it is."""
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if not self.mlm_probability > 0:
+            raise ValueError("mlm_probability must be in (0, 1], got 0: nothing would ever be asked")
+        total = self.mask_replace_prob + self.random_replace_prob
+        if total > 1 + 1e-9:
+            raise ValueError(f"mask_replace_prob + random_replace_prob must be at most 1, got {total:g}")
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Masked:
+    """Rows after masking. All arrays are (R, L)."""
+
+    input_ids: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.int32]
+    """The token that was there where it was selected, IGNORE_INDEX elsewhere."""
+    kind: npt.NDArray[np.int8]
+    """MASKED, RANDOM or KEPT where selected, -1 elsewhere."""
+
+
+def mask_rows(
+    rows: Rows,
+    settings: MaskingSettings,
+    *,
+    mask_id: int,
+    ordinary_ids: npt.NDArray[np.int32],
+    seed: int,
+    epoch: npt.NDArray[np.integer],
+    rate: npt.NDArray[np.floating] | float,
+) -> Masked:
+    """Hide tokens of ``rows``.
+
+    ``epoch`` (R,) and ``rate`` (R,) or one number are those in force at each row. Random replacements are drawn from
+    ``ordinary_ids``, the tokenizer's ids that are not special, uniformly.
+    """
+    keys = noise.document_keys(seed, np.asarray(epoch)[:, None], rows.document)
+    place = UNITS[settings.unit](rows)
+    chance = noise.uniform(noise.words(keys, place, noise.HIDDEN))
+    selected = (chance < np.reshape(rate, (-1, 1))) & ~rows.special
+
+    where = np.nonzero(selected)
+    keys, offset, truth = keys[where], rows.offset[where], rows.input_ids[where]
+    draw = noise.uniform(noise.words(keys, offset, noise.KIND))
+    kind = np.full(len(draw), KEPT, dtype=np.int8)
+    kind[draw < settings.mask_replace_prob + settings.random_replace_prob] = RANDOM
+    kind[draw < settings.mask_replace_prob] = MASKED
+    random = ordinary_ids[noise.below(noise.words(keys, offset, noise.REPLACEMENT), len(ordinary_ids))]
+
+    input_ids, labels = rows.input_ids.copy(), np.full_like(rows.input_ids, IGNORE_INDEX)
+    kinds = np.full(selected.shape, -1, dtype=np.int8)
+    input_ids[where] = np.select([kind == MASKED, kind == RANDOM], [np.int32(mask_id), random], truth)
+    labels[where], kinds[where] = truth, kind
+    return Masked(input_ids=input_ids, labels=labels, kind=kinds)

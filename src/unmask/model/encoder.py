@@ -1,0 +1,126 @@
+"""The encoder: embeddings, layers, final norm, put together from the bricks of its family.
+
+What bites: rows are packed, so ``segment`` and ``positions`` are part of the input; without them a row is one document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from unmask.model.attention import Attention, sights
+from unmask.model.config import EncoderConfig, Family
+from unmask.model.layers import (
+    FeedForward,
+    GatedFeedForward,
+    PostNormLayer,
+    PreNormLayer,
+    SummedEmbeddings,
+    TokenEmbeddings,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bricks:
+    """What the encoders of a family are built from."""
+
+    embeddings: type[TokenEmbeddings | SummedEmbeddings]
+    mlp: type[GatedFeedForward | FeedForward]
+    layer: type[PreNormLayer | PostNormLayer]
+    bias: bool
+    """Whether matrices and norms inside the encoder and the head have a bias."""
+    norm_eps: float
+    first_norm: Callable[[nn.Module], nn.Module]
+    """What becomes of the attention norm of the first layer, which reads the embeddings' norm."""
+    final_norm: Callable[[nn.Module], nn.Module]
+    """What becomes of the norm after the last layer."""
+
+    def norm(self, config: EncoderConfig) -> nn.LayerNorm:
+        """Return a norm over the hidden width."""
+        return nn.LayerNorm(config.hidden_size, eps=self.norm_eps, bias=self.bias)
+
+
+def _kept(norm: nn.Module) -> nn.Module:
+    return norm
+
+
+def _left_out(_: nn.Module) -> nn.Module:
+    return nn.Identity()
+
+
+BRICKS: Final[dict[Family, Bricks]] = {
+    "modernbert": Bricks(
+        embeddings=TokenEmbeddings,
+        mlp=GatedFeedForward,
+        layer=PreNormLayer,
+        bias=False,
+        norm_eps=1e-5,
+        first_norm=_left_out,
+        final_norm=_kept,
+    ),
+    "bert": Bricks(
+        embeddings=SummedEmbeddings,
+        mlp=FeedForward,
+        layer=PostNormLayer,
+        bias=True,
+        norm_eps=1e-12,
+        first_norm=_kept,
+        final_norm=_left_out,
+    ),
+}
+"""ModernBERT: Warner et al. 2024. BERT: Devlin et al. 2018."""
+
+
+class Encoder(nn.Module):
+    """A bidirectional encoder over packed rows; parameters are named as in ModernBERT, whichever the family."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        """Assemble the encoder that ``config`` describes; its weights are torch's defaults until ``initialise``."""
+        super().__init__()
+        self.config = config
+        bricks = BRICKS[config.family]
+        self.embeddings = bricks.embeddings(config, bricks.norm(config))
+        self.layers = nn.ModuleList(
+            bricks.layer(
+                Attention(config, bias=bricks.bias),
+                bricks.mlp(config, bias=bricks.bias),
+                attn_norm=bricks.norm(config) if layer else bricks.first_norm(bricks.norm(config)),
+                mlp_norm=bricks.norm(config),
+            )
+            for layer in range(config.num_hidden_layers)
+        )
+        self.final_norm = bricks.final_norm(bricks.norm(config))
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        segment: Tensor,
+        positions: Tensor,
+        token_type_ids: Tensor | None = None,
+        places: Tensor | None = None,
+    ) -> Tensor:
+        """Return the hidden states (R, L, D) of the rows, or those at the flat ``places`` (M,) alone as (M, D).
+
+        The other arguments are (R, L). With ``places`` the last layer stops at them as soon as attention has looked at
+        all: a seventh of the time of a network of four layers with 15 % asked. Raises ModelError where the rows are
+        longer than learned positions reach.
+        """
+        self.config.check_row_length(input_ids.shape[1])
+        hidden: Tensor = self.embeddings(input_ids, positions, token_type_ids)
+        seen = sights(segment, positions, self.config, _matmul_dtype(hidden))
+        *below, last = zip(self.config.layer_kinds, self.layers, strict=True)
+        for kind, layer in below:
+            hidden = layer(hidden, seen[kind])
+        kind, layer = last
+        normed: Tensor = self.final_norm(layer(hidden, seen[kind], places))
+        return normed
+
+
+def _matmul_dtype(hidden: Tensor) -> torch.dtype:
+    """Return the number format that matmuls over ``hidden`` come out in: autocast's where it is on."""
+    device = hidden.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype

@@ -1,0 +1,68 @@
+"""Objectives: a loss is a list of terms, each a sum that is divided once, by everything that was asked in a step.
+
+What bites: dividing each micro-batch by its own count weights rows with few masks too much. The weights of a whole step
+are therefore known before the first micro-batch runs, and nothing asked divides by one: zero gradients, never NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unmask.batch import IGNORE_INDEX, KINDS, Batch
+from unmask.settings import Settings
+
+
+class ObjectiveSettings(Settings):
+    """What the network is trained to do."""
+
+    name: Literal["mlm"] = "mlm"
+    """Masked language modelling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term of a loss on one micro-batch; the step's loss is the sum of coefficient * loss_sum / weight_sum."""
+
+    name: str
+    loss_sum: Tensor
+    """() with gradient."""
+    weight_sum: float
+    coefficient: float
+    by_kind: Tensor
+    """(2, 3) float32 without gradient: sums of loss and counts, of masked, random and kept positions."""
+
+
+Objective = Callable[[nn.Module, Batch], list[Term]]
+
+
+def masked_language_modelling(model: nn.Module, batch: Batch) -> list[Term]:
+    """Cross entropy in nats at the asked positions (Devlin et al. 2019, section 3.1)."""
+    losses = cross_entropies(model(batch), batch.targets)  # (M,)
+    weighted = losses if batch.weights is None else losses * batch.weights
+    is_kind = batch.kind == torch.arange(len(KINDS), device=losses.device)[:, None]  # (3, M)
+    by_kind = torch.stack([(is_kind * losses.detach()).sum(1), is_kind.sum(1)])
+    return [Term("mlm", weighted.sum(), asked_weight(batch), 1.0, by_kind)]
+
+
+def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return (M,) float32 cross entropies of ``logits`` (M, V), 0 where nothing is asked."""
+    return functional.cross_entropy(logits.float(), targets, ignore_index=IGNORE_INDEX, reduction="none")
+
+
+def asked_weight(batch: Batch) -> float:
+    """Return what a batch brings to the denominator of the step."""
+    return float(batch.num_asked if batch.weights is None else batch.weights.sum())
+
+
+def step_weight(batches: Sequence[Batch]) -> float:
+    """Return the denominator of a step: everything that was asked in it, or 1 where that is nothing."""
+    return sum(map(asked_weight, batches)) or 1.0
+
+
+OBJECTIVES: dict[str, Objective] = {"mlm": masked_language_modelling}

@@ -1,0 +1,296 @@
+"""The report of one run: from the JSON files of a run directory to a page for a person.
+
+What bites: a run may be running, stopped, or from another version, so a part that lacks its data is left out or says
+so; no key is taken for granted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from unmask.report.charts import Bar, BarRow, bar_chart
+from unmask.report.data_card import data_card
+from unmask.report.html import (
+    Block,
+    Details,
+    Figure,
+    Json,
+    Listing,
+    Page,
+    Prose,
+    Section,
+    Table,
+    Tile,
+    Tiles,
+    at,
+    decimals,
+    duration,
+    flat,
+    moment,
+    number,
+    percent,
+    plain,
+    read_figure,
+    render_page,
+    short_count,
+)
+from unmask.report.learning import accuracy, learning_curve, lines, training
+from unmask.report.passages import passages
+
+FOOTER = (
+    "Figures in square brackets are intervals. A nat is a unit of surprise: each nat less makes the right token 2.7 "
+    "times as probable. This page is one file, holds no scripts and loads nothing."
+)
+KINDS = {"pretrain": "Pre-training run"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunData:
+    """The JSON of a run directory as plain values, named as its files.
+
+    ``metrics`` are the lines that count: those that a later attempt took back are dropped. ``run`` may also hold
+    ``packing`` (share of positions that hold a token) and ``mask_rates`` (realised share of ordinary tokens that were
+    masked, random, kept); ``evaluation["mlm"]`` may hold ``accuracy_by_frequency``, a list of
+    ``{"bucket": "10 to 99", "accuracy": {"1": figure, "5": figure}}``.
+    """
+
+    run: Json
+    settings: Json = field(default_factory=dict)
+    environment: Json = field(default_factory=dict)
+    metrics: Sequence[Json] = ()
+    evaluation: Json | None = None
+    fills: Sequence[Json] = ()
+    corpus: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the encoder stands at [MASK] positions of held-out text, in nats per token, beside its reference levels."""
+
+    masked: Figure
+    unigram: Figure | None
+    limit: Figure | None
+    gap: Figure | None  # nats by which the encoder is better than the unigram line; paired where it has an interval
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the gap is told apart from none: by its own interval, or else by the two intervals lying apart."""
+        if self.gap is None or self.unigram is None:
+            return False
+        if self.gap.interval is not None:
+            return self.gap.interval[0] > 0 or self.gap.interval[1] < 0
+        ours = self.masked.interval or (self.masked.value, self.masked.value)
+        theirs = self.unigram.interval or (self.unigram.value, self.unigram.value)
+        return ours[1] < theirs[0] or theirs[1] < ours[0]
+
+
+def render_run(data: RunData) -> str:
+    """Return the report of a run as one HTML document. Raises MissingExtra where matplotlib is not installed."""
+    standing = _standing(data)
+    sections = [
+        learning_curve(data.metrics, data.evaluation),
+        accuracy(data.evaluation),
+        _fills(data),
+        training(data.metrics, data.run, data.settings),
+        data_card(data.corpus),
+        _not_for(data),
+        _settings(data),
+    ]
+    title, lead = _verdict(standing)
+    return render_page(
+        Page(
+            title=title,
+            kicker=_kicker(data.run),
+            lead=lead,
+            opening=_opening(data, standing),
+            sections=[section for section in sections if section is not None],
+            footer=FOOTER,
+        )
+    )
+
+
+def _standing(data: RunData) -> Standing | None:
+    """Return the final evaluation's figures, or those of the last evaluation on the way, which have no intervals."""
+    mlm = at(data.evaluation, "mlm")
+    masked, unigram = read_figure(at(mlm, "cross_entropy", "masked")), read_figure(at(mlm, "unigram", "masked"))
+    if masked is None:
+        last = next(reversed(lines(data.metrics, "evaluation")), None)
+        masked, unigram = read_figure(at(last, "masked")), read_figure(at(last, "unigram", "masked"))
+    if masked is None:
+        return None
+    gap = read_figure(at(mlm, "gap"))
+    if gap is None and unigram is not None:
+        gap = Figure(unigram.value - masked.value)
+    return Standing(masked, unigram, read_figure(at(mlm, "limit")), gap)
+
+
+def _verdict(standing: Standing | None) -> tuple[str, str]:
+    """Return the title and the sentence below it: what the figures say to somebody who has to decide."""
+    if standing is None:
+        return (
+            "Not evaluated yet",
+            "This run holds no evaluation, so nothing can be said about how good its encoder is.",
+        )
+    ours = f"{standing.masked.text()} nats per token"
+    if standing.unigram is None or standing.gap is None:
+        return f"Cross entropy {standing.masked.text()}", f"At hidden tokens of held-out text the encoder needs {ours}."
+    there = "At hidden tokens of held-out text the encoder"
+    guesser = "a guesser who knows only how often each token occurs"
+    figures = f"Its cross entropy there is {ours}; guessing by frequency has {standing.unigram.text()}."
+    size = abs(standing.gap.value)
+    nats = f"{size:.1f}" if size >= 1 else f"{size:.2f}"
+    times = math.exp(min(size, 50.0))
+    ratio = f"{times:.0f} times" if times >= 9.5 else f"{times:.1f} times"
+    if not standing.is_clear:
+        title = "Not shown to be better than guessing by frequency"
+        finding = f"{there} and {guesser} differ by {nats} nats, too little for this evaluation to tell them apart."
+    elif standing.gap.value < 0:
+        title = f"{nats} nats worse than guessing by frequency"
+        finding = f"{there} finds the right token {ratio} less probable, on average, than {guesser}."
+    else:
+        title = f"{nats} nats better than guessing by frequency"
+        finding = f"{there} finds the right token {ratio} as probable, on average, as {guesser}."
+    return title, f"{finding} {figures}"
+
+
+def _kicker(run: Json) -> str:
+    kind = plain(run.get("kind", "run"))
+    parts = [KINDS.get(kind, kind)]
+    if at(run, "model", "preset") is not None:
+        parameters = at(run, "model", "parameters")
+        size = f", {' '.join(short_count(parameters)).strip()} parameters" if number(parameters) is not None else ""
+        parts.append(f"{plain(at(run, 'model', 'preset'))}{size}")
+    if number(run.get("step")) is not None:
+        parts.append(
+            f"{plain(run.get('status'))} at step {decimals(run['step'], 0)} of {decimals(run.get('max_steps'), 0)}"
+        )
+    if run.get("created") is not None:
+        parts.append(moment(run["created"]))
+    return " · ".join(parts)
+
+
+def _opening(data: RunData, standing: Standing | None) -> list[Block]:
+    blocks: list[Block] = []
+    status = data.run.get("status")
+    if status not in (None, "finished"):
+        state = {"running": "was still running", "stopped": "was stopped before its end", "failed": "failed"}.get(
+            str(status)
+        )
+        blocks.append(
+            Prose(
+                f"The run {state or plain(status)} when this page was made: these are not its final figures.", note=True
+            )
+        )
+    blocks.append(Tiles(_tiles(data, standing)))
+    if standing is not None:
+        blocks.append(_scale(standing, number(at(data.corpus, "vocab_size"))))
+    return blocks
+
+
+def _tiles(data: RunData, standing: Standing | None) -> list[Tile]:
+    tiles = []
+    if standing is not None:
+        tiles.append(
+            Tile("Cross entropy at [MASK]", decimals(standing.masked.value), "nats", _interval(standing.masked))
+        )
+        if standing.unigram is not None:
+            tiles.append(
+                Tile("Unigram line", decimals(standing.unigram.value), "nats", "guessing by frequency, same positions")
+            )
+        if standing.gap is not None:
+            tiles.append(Tile("Gap to the unigram line", decimals(standing.gap.value), "nats", _interval(standing.gap)))
+    hits = at(data.evaluation, "mlm", "accuracy", "masked", "1")
+    first = read_figure(hits)
+    if first is not None:
+        tiles.append(Tile("First guess is right", percent(first.value), hint="at [MASK] positions"))
+    last = next((line for line in reversed(data.metrics) if number(line.get("tokens")) is not None), None)
+    if last is not None:
+        tiles.append(Tile("Tokens seen", *short_count(last["tokens"]), hint="in training, repeats counted"))
+        tiles.append(Tile("Training time", duration(last.get("seconds")), hint="over all attempts"))
+    return tiles
+
+
+def _interval(figure: Figure) -> str:
+    if figure.interval is None:
+        return "no interval was computed"
+    level = f"{100 * figure.level:.0f}\u202f% interval" if figure.level is not None else "interval"
+    return f"{level} [{figure.low:.2f}, {figure.high:.2f}]"
+
+
+def _scale(standing: Standing, vocab_size: float | None) -> Block:
+    """Draw the way from knowing nothing to this encoder, and to the limit where it is known."""
+    levels: list[tuple[str, Figure | None, str]] = [
+        ("guessing by frequency (the unigram line)", standing.unigram, "muted"),
+        ("this encoder", standing.masked, "series-1"),
+        ("the limit: no model can do better", standing.limit, "series-4"),
+    ]
+    if vocab_size is not None and vocab_size >= 2:
+        levels.insert(0, (f"guessing blindly among {vocab_size:,.0f} tokens", Figure(math.log(vocab_size)), "muted"))
+    rows = [
+        BarRow(label, [Bar(value=f.value, text=f.text(), colour=colour, low=f.low, high=f.high)])
+        for label, f, colour in levels
+        if f is not None
+    ]
+    return bar_chart(
+        "scale",
+        title="Surprise at hidden tokens of held-out text: less is better",
+        description="; ".join(f"{row.label}: {row.bars[0].text} nats per token" for row in rows) + ".",
+        x_label="cross entropy at [MASK] positions (nats per token)",
+        rows=rows,
+    )
+
+
+def _fills(data: RunData) -> Section | None:
+    shown = passages(data.fills)
+    if not shown:
+        return None
+    text = (
+        "Held-out passages, so the encoder has not been trained on them. Coloured words were hidden from it; below "
+        "each passage are its best guesses with the probability that it gave them."
+    )
+    return Section("fills", "What it fills in", [Prose(text), *shown])
+
+
+def _not_for(data: RunData) -> Section:
+    items = [
+        ("Writing text.", "It fills gaps from both sides; it does not continue a sentence."),
+        (
+            "Decisions as it stands.",
+            "It is no classifier, tagger or search engine until it has been fine-tuned and measured as one.",
+        ),
+        ("Claims about other text.", "Every figure holds for the corpus in the data card and text like it."),
+        (
+            "Training losses side by side.",
+            "They are comparable at one mask rate only; compare frozen evaluations instead.",
+        ),
+        (
+            "Small differences.",
+            "This is one seed. Intervals cover the choice of documents, not the luck of a training run.",
+        ),
+    ]
+    if at(data.evaluation, "mlm") is None:
+        items.append(
+            (
+                "A final figure.",
+                "The evaluation at the end is missing; what is shown was measured on the way, without intervals.",
+            )
+        )
+    return Section("not-for", "What this run is not for", [Listing(items)])
+
+
+def _settings(data: RunData) -> Section | None:
+    blocks: list[Block] = []
+    named: tuple[tuple[str, Any], ...] = (
+        ("Settings", data.settings),
+        ("Environment", data.environment),
+        ("Run", data.run),
+        ("Frozen evaluation", at(data.evaluation, "frozen")),
+    )
+    for name, values in named:
+        rows = flat(values) if isinstance(values, Mapping) else []
+        if rows:
+            blocks.append(Details(f"{name} ({len(rows)})", [Table(name, ("Key", "Value"), rows, words=2)]))
+    return Section("settings", "Settings and environment", blocks) if blocks else None

@@ -1,0 +1,218 @@
+"""The run directory: everything that is known of one run, written so that a kill at any moment loses nothing.
+
+``run.json`` says what the run is and where it stands, ``metrics.jsonl`` only grows, a checkpoint appears whole or not at
+all. What bites: after a resume the lines that the earlier attempt wrote past the checkpoint are still in the file;
+:meth:`RunDirectory.metrics` leaves them out.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unmask import files
+from unmask.errors import RunError
+
+FORMAT, VERSION = "unmask-run", 1
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One folder of ``checkpoints``: the weights, the optimiser's tensors and the state at one step."""
+
+    path: Path
+    state: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """How many optimiser steps are in it."""
+        return int(self.state["step"])
+
+    @property
+    def model(self) -> Path:
+        """The file of the weights that are used and handed on."""
+        return self.path / "model.safetensors"
+
+    @property
+    def optimizer(self) -> Path:
+        """The file of all other tensors that training goes on from."""
+        return self.path / "optimizer.safetensors"
+
+
+class RunDirectory:
+    """A run that exists on disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the run at ``path``. Raises RunError where there is none."""
+        self.path = path
+        if not (path / "run.json").is_file():
+            raise RunError(f"{path}: holds no run (there is no run.json in it)")
+        if (self.state.get("format"), self.state.get("version")) != (FORMAT, VERSION):
+            raise RunError(f"{path / 'run.json'}: is not of {FORMAT} {VERSION}; it was written by another version")
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        kind: str,
+        settings: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        copies: Mapping[str, bytes],
+        **more: Any,
+    ) -> RunDirectory:
+        """Write a new run at ``path``, whole or not at all; ``copies`` are further files by name.
+
+        Raises RunError where something stands there already.
+        """
+        refuse_occupied(path)
+        state = {"format": FORMAT, "version": VERSION, "kind": kind, "status": "running", "attempt": 1, "step": 0}
+        with files.working_folder(path.with_name(f".{path.name}.{os.getpid()}.partial")) as aside:
+            files.write_bytes(aside / "settings.yaml", yaml.safe_dump(dict(settings), sort_keys=False).encode())
+            files.write_json(aside / "environment.json", dict(environment))
+            for name, data in copies.items():
+                files.write_bytes(aside / name, data)
+            files.write_json(aside / "run.json", {**state, "created": datetime.now(UTC).isoformat(), **more})
+            files.publish_folder(aside, path)
+        return cls(path)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What run.json says now."""
+        return _read_json(self.path / "run.json")
+
+    def update(self, **changes: Any) -> None:
+        """Write ``changes`` into run.json."""
+        files.write_json(self.path / "run.json", {**self.state, **changes})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The resolved settings."""
+        return yaml.safe_load((self.path / "settings.yaml").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """Return the object in the JSON file ``name`` of the run, or None where the run has no such file."""
+        return _read_json(self.path / name) if (self.path / name).is_file() else None
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the run for this process alone. Raises RunError where another one holds it."""
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(f"{self.path}: another process is writing this run; wait for it or stop it") from None
+            yield
+
+    def record(self, line: Mapping[str, Any]) -> None:
+        """Append ``line`` to metrics.jsonl."""
+        path = self.path / "metrics.jsonl"
+        text = json.dumps(line, allow_nan=False) + "\n"
+        with files.answered(path), path.open("ab+") as stream:
+            if stream.tell() and _last_byte(stream) != b"\n":
+                text = "\n" + text  # the line before was cut by a kill
+            stream.write(text.encode())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl that belong to the run as it went on, cut lines left out."""
+        path = self.path / "metrics.jsonl"
+        lines: list[dict[str, Any]] = []
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+            try:
+                line = json.loads(text)
+            except json.JSONDecodeError:
+                continue
+            if line.get("kind") == "resumed":
+                lines = [kept for kept in lines if kept["step"] <= line["step"]]
+            lines.append(line)
+        return lines
+
+    def checkpoints(self) -> list[Path]:
+        """Return the folders of checkpoints, oldest first."""
+        return sorted((self.path / "checkpoints").glob("step-*"))
+
+    @contextmanager
+    def new_checkpoint(self, step: int, state: Mapping[str, Any]) -> Iterator[Path]:
+        """Give a folder to write tensors into; afterwards it becomes the checkpoint of ``step``, with checksums."""
+        final = self.path / "checkpoints" / f"step-{step:08d}"
+        final.parent.mkdir(exist_ok=True)
+        with files.working_folder(final.with_name(f".{final.name}.partial")) as aside:
+            yield aside
+            checksums = {path.name: files.digest(path) for path in sorted(aside.iterdir())}
+            whole = {"step": step, **state, "checksums": checksums}
+            files.write_json(aside / "state.json", {**whole, "checksum": _checksum(whole)})
+            if final.exists():  # a damaged one that was passed over
+                shutil.rmtree(final)
+            files.publish_folder(aside, final)
+
+    def last_good_checkpoint(self) -> tuple[Checkpoint | None, list[str]]:
+        """Return the newest checkpoint whose checksums hold, and what is wrong with those that were passed over."""
+        damaged: list[str] = []
+        for path in reversed(self.checkpoints()):
+            fault = _fault(path)
+            if fault is None:
+                return Checkpoint(path, _read_json(path / "state.json")), damaged
+            damaged.append(f"{fault}; passed over")
+        return None, damaged
+
+    def keep_checkpoints(self, keep: int) -> None:
+        """Remove all but the newest ``keep`` checkpoints."""
+        for path in self.checkpoints()[:-keep]:
+            shutil.rmtree(path)
+
+
+def refuse_occupied(path: Path) -> None:
+    """Raise RunError where a new run at ``path`` would meet something that stands there."""
+    if (path / "run.json").exists():
+        raise RunError(f"{path}: holds a run already; go on with it by --resume {path}, or give another --out")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(f"{path}: is in the way; give an --out that does not exist or is empty")
+
+
+def _fault(checkpoint: Path) -> str | None:
+    """Return what is wrong with a checkpoint, by its checksums, or None."""
+    try:
+        state = _read_json(checkpoint / "state.json")
+    except RunError as error:
+        return str(error)
+    if state.pop("checksum", None) != _checksum(state):
+        return f"{checkpoint / 'state.json'}: is damaged (its checksum does not hold)"
+    for name, digest in state["checksums"].items():
+        path = checkpoint / name
+        if not path.is_file():
+            return f"{path}: is missing"
+        if files.digest(path) != digest:
+            return f"{path}: is damaged (its checksum does not hold)"
+    return None
+
+
+def _checksum(state: Mapping[str, Any]) -> str:
+    return blake2b(json.dumps(state, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path}: is missing") from None
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        value = None
+    if not isinstance(value, dict):
+        raise RunError(f"{path}: is damaged (it is not a JSON object)")
+    return value
+
+
+def _last_byte(stream: Any) -> bytes:
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1)  # type: ignore[no-any-return]

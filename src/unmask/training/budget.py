@@ -1,0 +1,60 @@
+"""How long a run is: a budget in time, tokens or steps becomes a number of steps, once.
+
+What bites: a budget in time is measured on a few steps before the run and stored; from then on everything is a function of
+the step, and the run takes the time that those steps take, not exactly the time that was asked.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from unmask.errors import SettingError
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_WARM, _TIMED = 2, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One of seconds, tokens and steps."""
+
+    seconds: float | None = None
+    tokens: int | None = None
+    steps: int | None = None
+
+
+def parse_budget(text: str) -> Budget:
+    """Read ``NUMBER(s|m|h|d|tok|steps)``, as in 5m, 1.5h, 20_000_000tok, 800steps. Raises SettingError."""
+    found = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*(s|m|h|d|tok|steps)", text.strip())
+    if found is None or float(found[1]) <= 0:
+        raise SettingError(
+            f"budget must be a number above 0 and s, m, h, d, tok or steps (5m, 20000000tok), got {text!r}"
+        )
+    number, unit = float(found[1]), found[2]
+    if unit in _SECONDS:
+        return Budget(seconds=number * _SECONDS[unit])
+    return Budget(tokens=int(number)) if unit == "tok" else Budget(steps=int(number))
+
+
+def steps_for(budget: Budget, *, step_tokens: float, run_step: Callable[[int], None], overhead_seconds: float) -> int:
+    """Return the number of steps that ``budget`` pays for, at least one.
+
+    ``step_tokens`` real tokens pass in a step, ``run_step(n)`` runs the n-th trial step, ``overhead_seconds`` is what
+    evaluation and saving will take; the time of the trial steps themselves is part of the budget.
+    """
+    if budget.steps is not None:
+        return budget.steps
+    if budget.tokens is not None:
+        return max(1, round(budget.tokens / step_tokens))
+    assert budget.seconds is not None
+    start, seconds = time.perf_counter(), []
+    for number in range(_WARM + _TIMED):
+        before = time.perf_counter()
+        run_step(number)
+        seconds.append(time.perf_counter() - before)
+    left = budget.seconds - overhead_seconds - (time.perf_counter() - start)
+    return max(1, int(left / statistics.median(seconds[_WARM:])))

@@ -1,0 +1,84 @@
+"""A checkpoint: all that a run goes on from, in safetensors and JSON, never a pickle.
+
+``model.safetensors`` holds the weights that are used and handed on: the average where the run keeps one, and then the
+weights as trained stand with the optimiser's tensors. What bites: a tied matrix is one parameter and is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from unmask import files
+from unmask.errors import RunError
+from unmask.runs import Checkpoint, RunDirectory
+from unmask.training.optim import WeightAverage
+
+_TRAINED = "trained."
+
+
+def save_checkpoint(
+    run: RunDirectory,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    state: Mapping[str, Any],
+    keep: int,
+) -> None:
+    """Write the checkpoint of ``step``, then say so in run.json, then remove all but the newest ``keep``."""
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    moments = {
+        f"{name}.{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+    trained = {_TRAINED + name: value for name, value in weights.items()} if average.decay else {}
+    with run.new_checkpoint(step, state) as folder:
+        _write(folder / "model.safetensors", average.weights if average.decay else weights)
+        _write(folder / "optimizer.safetensors", {**moments, **trained})
+    run.update(step=step, **state)
+    run.keep_checkpoints(keep)
+
+
+def load_checkpoint(
+    checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage
+) -> None:
+    """Put everything back where :func:`save_checkpoint` took it from. Raises RunError where it does not fit."""
+    used, rest = _read(checkpoint.model), _read(checkpoint.optimizer)
+    if average.decay:
+        average.weights = {name: used[name] for name in average.weights}
+        used = {name.removeprefix(_TRAINED): value for name, value in rest.items() if name.startswith(_TRAINED)}
+    parameters = dict(model.named_parameters())
+    if surplus := sorted(parameters.keys() ^ used.keys()):
+        raise RunError(f"{checkpoint.path}: does not fit the model of the run (differs in {', '.join(surplus[:3])})")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(used[name])
+    for name, parameter in parameters.items():
+        moments = {key: rest[f"{name}.{key}"] for key in _moment_names(name, rest)}
+        if moments:
+            optimizer.state[parameter] = moments
+
+
+def _moment_names(parameter: str, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the optimiser's tensors of one parameter; they hold no dot themselves."""
+    prefix = parameter + "."
+    return [name[len(prefix) :] for name in tensors if name.startswith(prefix) and "." not in name[len(prefix) :]]
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    files.write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}))
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path}: can not be read ({error})") from None

@@ -1,0 +1,176 @@
+"""The training loop: from the first step to the last, or to the signal that ends it early.
+
+What bites: everything that decides the weights is a function of the step, the seed and the corpus. A run that was killed
+and resumed is therefore equal to the bit to one that was not; never let the clock or a counter decide in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from unmask.batch import KINDS, Batch
+from unmask.corpus.loader import Prefetch
+from unmask.evaluation.masked import FrozenSet, means, score_frozen
+from unmask.model.heads import MaskedLM
+from unmask.objectives import Objective, step_weight
+from unmask.runs import RunDirectory
+from unmask.settings import Count, Settings, ShareBelowOne
+from unmask.training.checkpoint import load_checkpoint, save_checkpoint
+from unmask.training.machine import Machine
+from unmask.training.optim import (
+    OptimizerSettings,
+    ScheduleSettings,
+    WeightAverage,
+    clip_gradient,
+    make_optimizer,
+    rate_factor,
+    set_rate,
+)
+from unmask.training.signals import StopRequest
+from unmask.training.telemetry import Listener, Telemetry
+
+Whole = Annotated[int, Field(ge=0)]
+
+
+class TrainingSettings(Settings):
+    """How a run goes: rows, steps between things, precision, seed."""
+
+    row_length: Annotated[int, Field(ge=8)] = 128
+    """Tokens in a row, [CLS] and [SEP] of each window included."""
+    batch_rows: Count = 32
+    """Rows in a step of the optimiser."""
+    micro_batch_rows: Whole = 0
+    """Rows that go through the network at once; 0 is all rows of the step."""
+    save_every: Whole = 0
+    """Steps between checkpoints; 0 is a tenth of the run, at most 1,000."""
+    keep: Count = 2
+    """How many checkpoints stay."""
+    eval_every: Whole = 0
+    """Steps between evaluations; 0 is a twelfth of the run, at most 1,000."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of matrix products; auto is bfloat16 where the processor has it."""
+    compile: Literal["auto", "yes", "no"] = "auto"
+    """Whether torch.compile is used; auto where a compiler is found and the budget pays for it."""
+    deterministic: bool = True
+    """Equal to the bit on the same machine, torch build, ranks and threads."""
+    threads: Whole = 0
+    """Threads of the network; 0 is every processor that this process may use."""
+    ema: ShareBelowOne = 0.0
+    """Decay of the average of the weights that is used in place of the weights; 0 keeps none."""
+    seed: Whole = 0
+    """Decides the first weights, the order and the masks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that the loop is handed beside the run itself."""
+
+    model: MaskedLM
+    objective: Objective
+    make_batches: Callable[[int], list[Batch]]
+    watched: FrozenSet
+    machine: Machine
+    optimizer: OptimizerSettings
+    schedule: ScheduleSettings
+    training: TrainingSettings
+    max_steps: int
+
+
+def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
+    """Train from the last good checkpoint of ``run``, or from the start, and return whether the end was reached.
+
+    False means that a signal ended it and a checkpoint was written. Raises RunError once the loss is no longer finite.
+    """
+    training, max_steps = plan.training, plan.max_steps
+    model = plan.model.train()
+    optimizer = make_optimizer(model, plan.optimizer)
+    average = WeightAverage(model, training.ema)
+    first, telemetry = _start(run, model, optimizer, average, listener)
+    eval_every = training.eval_every or max(1, min(1000, max_steps // 12))
+    save_every = training.save_every or max(1, min(1000, max_steps // 10))
+    line_every = max(1, min(50, max_steps // 100))
+
+    def save(step: int) -> None:
+        where = {"rows_consumed": step * training.batch_rows, "tokens": telemetry.tokens, "seconds": telemetry.seconds}
+        save_checkpoint(run, step, model, optimizer, average, where, training.keep)
+
+    def evaluate(step: int) -> None:
+        average.exchange(model)
+        telemetry.write(
+            step, {"kind": "evaluation", **means(score_frozen(model, plan.watched, plan.machine.precision))}
+        )
+        average.exchange(model)
+
+    with StopRequest() as stop, Prefetch(plan.make_batches, range(first, max_steps)) as batches:
+        if first == 0:
+            evaluate(0)
+        for step, micro_batches in enumerate(batches, start=first + 1):
+            rate = plan.optimizer.learning_rate * rate_factor(step - 1, max_steps, plan.schedule)
+            set_rate(optimizer, rate)
+            by_kind, norm = train_step(plan, optimizer, micro_batches, step - 1)
+            average.update(model, step)
+            telemetry.gather(by_kind, sum(int((batch.segment > 0).sum()) for batch in micro_batches))
+
+            if step % line_every == 0 or step == max_steps:
+                telemetry.write_steps(step, learning_rate=rate, gradient_norm=norm, waited=batches.take_waited())
+            if step % eval_every == 0 or step == max_steps:
+                evaluate(step)
+            if step % save_every == 0 or step == max_steps or stop.requested:
+                save(step)
+            if stop.requested and step < max_steps:
+                return False
+    return True
+
+
+def train_step(
+    plan: Plan, optimizer: torch.optim.Optimizer, micro_batches: list[Batch], step: int
+) -> tuple[Tensor, Tensor]:
+    """Take one optimiser step and return the sums (2, 3) of loss and counts by kind and the gradient's norm ().
+
+    Every term is divided once, by the weight of the whole step.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    weight = step_weight(micro_batches)
+    by_kind = torch.zeros(2, len(KINDS), device=plan.machine.device)
+    for number, batch in enumerate(micro_batches):
+        torch.manual_seed(hash((plan.training.seed, step, number)))  # dropout: the same at every resume point
+        with plan.machine.precision():
+            terms = plan.objective(plan.model, batch.to(plan.machine.device))
+        loss = torch.stack([(term.coefficient / weight) * term.loss_sum for term in terms]).sum()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        by_kind += torch.stack([term.by_kind for term in terms]).sum(0)
+    norm = clip_gradient(plan.model.parameters(), plan.optimizer.clip)
+    optimizer.step()
+    return by_kind, norm
+
+
+def trial_steps(plan: Plan) -> Callable[[int], None]:
+    """Return a function that takes the n-th step at rate zero, to see how long a step takes; it moves no weight."""
+    optimizer = make_optimizer(plan.model, plan.optimizer)
+    set_rate(optimizer, 0.0)
+
+    def run_step(number: int) -> None:
+        train_step(plan, optimizer, plan.make_batches(number), number)
+
+    return run_step
+
+
+def _start(
+    run: RunDirectory, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, listener: Listener
+) -> tuple[int, Telemetry]:
+    """Load the last good checkpoint, if any, and return how many steps it holds and the telemetry that goes on."""
+    checkpoint, damaged = run.last_good_checkpoint()
+    state: dict[str, Any] = checkpoint.state if checkpoint else {"step": 0, "tokens": 0, "seconds": 0.0}
+    if checkpoint:
+        load_checkpoint(checkpoint, model, optimizer, average)
+    attempt = run.state["attempt"]
+    telemetry = Telemetry(run, attempt, listener, tokens=state["tokens"], seconds=state["seconds"])
+    if attempt > 1:
+        telemetry.write(state["step"], {"kind": "resumed", "damaged": damaged})
+    return state["step"], telemetry

@@ -1,0 +1,178 @@
+"""Masking by token: laws 1 and 4, BERT's shares, and a slow twin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from unmask.batch import IGNORE_INDEX, KEPT, MASKED, RANDOM, Rows
+from unmask.errors import SettingError
+from unmask.masking.mask import Masked, MaskingSettings, mask_rows
+
+CLS, SEP, MASK, PAD = 2, 3, 4, 0
+VOCABULARY = 50
+ORDINARY = np.arange(5, VOCABULARY, dtype=np.int32)
+
+
+def pack(windows: list[tuple[int, int, int]], length: int, tokens: int = 0) -> Rows:
+    """Pack windows (document, first offset, number of tokens) into rows in the order given, first fit."""
+    names = ("input_ids", "segment", "document", "offset", "word")
+    rows: list[dict[str, list[int]]] = []
+    for document, first, count in windows:
+        row = next((row for row in rows if len(row["segment"]) + count + 2 <= length), None)
+        if row is None:
+            rows.append(row := {name: [] for name in names})
+        number = max(row["segment"], default=0) + 1
+        text = [5 + (document * 7 + offset * 3 + tokens) % (VOCABULARY - 5) for offset in range(first, first + count)]
+        row["input_ids"] += [CLS, *text, SEP]
+        row["segment"] += [number] * (count + 2)
+        row["document"] += [document] * (count + 2)
+        row["offset"] += [0, *range(first, first + count), 0]
+        row["word"] += [0, *range(first, first + count), 0]
+    arrays = {name: np.array([row[name] + [0] * (length - len(row[name])) for row in rows]) for name in names}
+    ids = arrays["input_ids"].astype(np.int32)
+    return Rows(
+        input_ids=ids,
+        segment=arrays["segment"].astype(np.int32),
+        document=arrays["document"].astype(np.uint64),
+        offset=arrays["offset"].astype(np.int32),
+        word=arrays["word"].astype(np.int32),
+        special=np.isin(ids, [CLS, SEP, PAD]),
+    )
+
+
+def mask(rows: Rows, chosen: MaskingSettings | None = None, *, seed: int = 1, epoch: int = 0) -> Masked:
+    chosen = chosen or MaskingSettings(mlm_probability=0.3)
+    return mask_rows(
+        rows,
+        chosen,
+        mask_id=MASK,
+        ordinary_ids=ORDINARY,
+        seed=seed,
+        epoch=np.full(len(rows.input_ids), epoch),
+        rate=chosen.mlm_probability,
+    )
+
+
+def by_place(rows: Rows, masked: Masked) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return (document, offset) -> (shown id, kind) of everything that was selected."""
+    where = np.nonzero(masked.labels != IGNORE_INDEX)
+    places = zip(rows.document[where].tolist(), rows.offset[where].tolist(), strict=True)
+    return dict(
+        zip(places, zip(masked.input_ids[where].tolist(), masked.kind[where].tolist(), strict=True), strict=True)
+    )
+
+
+DOCUMENTS = st.lists(st.integers(1, 60), min_size=1, max_size=8)
+
+
+@settings(max_examples=60)
+@given(DOCUMENTS, st.integers(5, 40), st.integers(5, 40), st.randoms(), st.integers(0, 2**63), st.integers(0, 9))
+def test_windows_packing_and_row_order_change_no_mask(
+    lengths: list[int], width_a: int, width_b: int, random: object, seed: int, epoch: int
+) -> None:
+    """Law 1: the same documents cut and packed in two ways, and in any order, are hidden at the same places."""
+
+    def cut(width: int) -> list[tuple[int, int, int]]:
+        return [
+            (number, first, min(width - 2, length - first))
+            for number, length in enumerate(lengths)
+            for first in range(0, length, width - 2)
+        ]
+
+    shuffled = cut(width_b)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    one, two = pack(cut(width_a), width_a), pack(shuffled, 2 * width_b)
+    assert by_place(one, mask(one, seed=seed, epoch=epoch)) == by_place(two, mask(two, seed=seed, epoch=epoch))
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 7), st.integers(1, 4))
+def test_micro_batches_and_ranks_change_no_mask(micro: int, ranks: int) -> None:
+    """Law 1: whole batch, micro-batches, or rows dealt to ranks: the same rows look the same."""
+    rows = pack([(n, 0, 30) for n in range(12)], 32)
+    whole = mask(rows)
+    for rank in range(ranks):
+        mine = np.arange(rank, 12, ranks)
+        for first in range(0, len(mine), micro):
+            part = mine[first : first + micro]
+            piece = Rows(**{name: getattr(rows, name)[part] for name in Rows.__slots__})
+            masked = mask(piece)
+            for name in ("input_ids", "labels", "kind"):
+                assert np.array_equal(getattr(masked, name), getattr(whole, name)[part])
+
+
+def test_slow_twin_agrees() -> None:
+    """Every token by itself, in Python's whole numbers, by the pinned formula."""
+    from tests.unit.test_noise import slow_word
+
+    rows, chosen = pack([(n * 977, 0, 40) for n in range(6)], 64), MaskingSettings(mlm_probability=0.4)
+    fast = mask(rows, chosen, seed=9, epoch=3)
+    for at in np.ndindex(rows.input_ids.shape):
+        document, offset, truth = int(rows.document[at]), int(rows.offset[at]), int(rows.input_ids[at])
+        hidden, kind, replacement = (slow_word(9, 3, document, offset, lane) for lane in range(3))
+        if rows.special[at] or not (hidden >> 40) * 2.0**-24 < 0.4:
+            assert (fast.input_ids[at], fast.labels[at], fast.kind[at]) == (truth, IGNORE_INDEX, -1)
+            continue
+        draw = (kind >> 40) * 2.0**-24
+        shown = (
+            MASK if draw < 0.8 else int(ORDINARY[((replacement >> 32) * len(ORDINARY)) >> 32]) if draw < 0.9 else truth
+        )
+        assert (fast.input_ids[at], fast.labels[at]) == (shown, truth)
+
+
+def test_a_million_positions_pass_chi_square_and_touch_no_special_token() -> None:
+    rows = pack([(n, 0, 510) for n in range(2000)], 512)
+    chosen = MaskingSettings()
+    masked = mask(rows, chosen)
+    selected = masked.labels != IGNORE_INDEX
+    assert not selected[rows.special].any()
+    assert np.array_equal(masked.input_ids[rows.special], rows.input_ids[rows.special])
+
+    ordinary = int((~rows.special).sum())
+    assert ordinary > 1_000_000
+    assert chisquare([selected.sum(), ordinary - selected.sum()], [0.15 * ordinary, 0.85 * ordinary]).pvalue > 1e-4
+
+    kinds = np.bincount(masked.kind[selected], minlength=3)
+    assert chisquare(kinds, kinds.sum() * np.array([0.8, 0.1, 0.1])).pvalue > 1e-4
+    assert (masked.input_ids[masked.kind == MASKED] == MASK).all()
+    assert np.array_equal(masked.input_ids[masked.kind == KEPT], rows.input_ids[masked.kind == KEPT])
+    drawn = masked.input_ids[masked.kind == RANDOM]
+    assert np.isin(drawn, ORDINARY).all()
+    assert chisquare(np.bincount(drawn, minlength=VOCABULARY)[5:]).pvalue > 1e-4
+
+
+def test_epochs_and_seeds_differ_and_repeat() -> None:
+    rows = pack([(n, 0, 62) for n in range(100)], 64)
+    first = mask(rows, seed=1, epoch=0)
+    assert np.array_equal(first.labels, mask(rows, seed=1, epoch=0).labels)
+    for other in (mask(rows, seed=1, epoch=1), mask(rows, seed=2, epoch=0)):
+        both = ((first.labels != IGNORE_INDEX) & (other.labels != IGNORE_INDEX)).sum() / (~rows.special).sum()
+        assert abs(both - 0.09) < 0.015
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"mlm_probability": 1.5}, "mlm_probability must be in [0, 1], got 1.5"),
+        ({"mlm_probability": 0}, "mlm_probability must be in (0, 1], got 0: nothing would ever be asked"),
+        ({"mlm_probability": float("nan")}, "mlm_probability must be in [0, 1], got nan"),
+        ({"mask_replace_prob": -0.1}, "mask_replace_prob must be in [0, 1], got -0.1"),
+        ({"mask_replace_prob": 0.9, "random_replace_prob": 0.2}, "must be at most 1, got 1.1"),
+        ({"mask_prob": 0.9}, "unknown setting mask_prob"),
+    ],
+)
+def test_shares_that_can_not_be(values: dict[str, float], line: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        MaskingSettings.parse(values)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_shares_that_add_up_only_but_for_rounding() -> None:
+    chosen = MaskingSettings.parse({"mask_replace_prob": 0.7 + 0.1, "random_replace_prob": 0.2})
+    masked = mask(pack([(0, 0, 500)], 512), chosen)
+    assert not (masked.kind == KEPT).any()
