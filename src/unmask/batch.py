@@ -44,7 +44,8 @@ class Rows:
     def __post_init__(self) -> None:
         """Refuse arrays of unequal shape: a bug of ours."""
         shapes = {getattr(self, name).shape for name in self.__slots__}
-        assert len(shapes) == 1 and self.input_ids.ndim == 2, f"rows of unequal shape: {shapes}"
+        assert {len(shape) for shape in shapes} == {2}, f"rows of other than two dimensions: {shapes}"
+        assert len(shapes) == 1, f"rows of unequal shape: {shapes}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

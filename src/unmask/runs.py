@@ -1,7 +1,7 @@
 """The run directory: everything that is known of one run, written so that a kill at any moment loses nothing.
 
-``run.json`` says what the run is and where it stands, ``metrics.jsonl`` only grows, a checkpoint appears whole or not at
-all. What bites: after a resume the lines that the earlier attempt wrote past the checkpoint are still in the file;
+``run.json`` says what the run is and where it stands, ``metrics.jsonl`` only grows, a checkpoint appears whole or not
+at all. What bites: after a resume the lines that the earlier attempt wrote past the checkpoint are still in the file;
 :meth:`RunDirectory.metrics` leaves them out.
 """
 

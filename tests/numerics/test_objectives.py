@@ -43,7 +43,7 @@ def gradients(model: MaskedLM, micro_batches: list[Batch]) -> torch.Tensor:
     weight = step_weight(micro_batches)
     for batch in micro_batches:
         for term in masked_language_modelling(model, batch):
-            (term.coefficient / weight * term.loss_sum).backward()
+            (term.coefficient / weight * term.loss_sum).backward()  # type: ignore[no-untyped-call]
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
 
 

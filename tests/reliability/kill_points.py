@@ -10,9 +10,11 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from tests.made_text import write_text
 
@@ -51,11 +53,9 @@ def go(corpus: Corpus, out: Path) -> None:
 
 def watched(reached: Callable[[str, Path], None], act: Callable[[], None]) -> None:
     """Run ``act`` with ``reached`` told of every write point."""
-    before, files.reached = files.reached, reached
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "reached", reached)
         act()
-    finally:
-        files.reached = before
 
 
 def in_a_child(act: Callable[[], None]) -> int:
@@ -76,7 +76,7 @@ def weights(out: Path) -> tuple[bytes, bytes]:
 def main(work: Path) -> dict[str, Any]:
     """Return the points, and those after which something was lost."""
     torch.set_num_threads(1)
-    command.finish_run = silent  # type: ignore[assignment]  # figures and report are written by the same functions
+    pytest.MonkeyPatch().setattr(command, "finish_run", silent)  # figures and report are written by the same functions
     text = write_text(work / "text.txt")
     kind = TokenizerSettings(vocab_size=200)
     corpus = build_corpus([Source(name="text", where=str(text), weight=1.0)], work / "corpus", CorpusSettings(), kind)
@@ -92,9 +92,9 @@ def main(work: Path) -> dict[str, Any]:
             if next(count) == number:
                 os._exit(DIED)
 
-        code = in_a_child(lambda out=out, die=die: watched(die, lambda: go(corpus, out)))
+        code = in_a_child(partial(watched, die, partial(go, corpus, out)))
         assert code == DIED, f"the child ended with {code} instead of dying at {points[number]}"
-        assert in_a_child(lambda out=out: go(corpus, out)) == 0
+        assert in_a_child(partial(go, corpus, out)) == 0
         if weights(out) != expected or RunDirectory(out).state["status"] != "finished":
             lost.append(points[number])
         shutil.rmtree(out)
@@ -102,4 +102,4 @@ def main(work: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]))))
+    sys.stdout.write(json.dumps(main(Path(sys.argv[1]))))

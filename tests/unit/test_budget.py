@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from unmask.errors import SettingError
-from unmask.training import budget as module
 from unmask.training.budget import Budget, parse_budget, steps_for
 
 
@@ -35,7 +34,7 @@ def test_time_becomes_steps_by_the_median_of_the_timed_ones(monkeypatch: pytest.
     """Two slow first steps and one hiccup do not count; evaluation and the trial itself come off the budget."""
     clock = [0.0]
     lengths = [30.0, 5.0, 1.0, 1.0, 9.0, 1.0, 1.0, 1.0]
-    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr("unmask.training.budget.time.perf_counter", lambda: clock[0])
 
     def run_step(number: int) -> None:
         clock[0] += lengths[number]

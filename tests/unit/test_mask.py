@@ -24,7 +24,8 @@ def pack(windows: list[tuple[int, int, int]], length: int, tokens: int = 0) -> R
     for document, first, count in windows:
         row = next((row for row in rows if len(row["segment"]) + count + 2 <= length), None)
         if row is None:
-            rows.append(row := {name: [] for name in names})
+            row = {name: [] for name in names}
+            rows.append(row)
         number = max(row["segment"], default=0) + 1
         text = [5 + (document * 7 + offset * 3 + tokens) % (VOCABULARY - 5) for offset in range(first, first + count)]
         row["input_ids"] += [CLS, *text, SEP]
@@ -115,13 +116,13 @@ def test_slow_twin_agrees() -> None:
         document, offset, truth = int(rows.document[at]), int(rows.offset[at]), int(rows.input_ids[at])
         hidden, kind, replacement = (slow_word(9, 3, document, offset, lane) for lane in range(3))
         if rows.special[at] or not (hidden >> 40) * 2.0**-24 < 0.4:
-            assert (fast.input_ids[at], fast.labels[at], fast.kind[at]) == (truth, IGNORE_INDEX, -1)
+            assert [int(array[at]) for array in (fast.input_ids, fast.labels, fast.kind)] == [truth, IGNORE_INDEX, -1]
             continue
         draw = (kind >> 40) * 2.0**-24
         shown = (
             MASK if draw < 0.8 else int(ORDINARY[((replacement >> 32) * len(ORDINARY)) >> 32]) if draw < 0.9 else truth
         )
-        assert (fast.input_ids[at], fast.labels[at]) == (shown, truth)
+        assert [int(array[at]) for array in (fast.input_ids, fast.labels)] == [shown, truth]
 
 
 def test_a_million_positions_pass_chi_square_and_touch_no_special_token() -> None:

@@ -1,4 +1,4 @@
-"""``unmask demo``: from text that is on every machine to a measured encoder, saying at each stage what it does and why."""
+"""``unmask demo``: from text that is already here to a measured encoder, saying at each stage what it does and why."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def _show(terminal: Terminal, run: RunDirectory, chosen: PretrainSettings) -> No
     terminal.say(f"\n{MEASURING}")
     print_figures(terminal, evaluation["mlm"])
     terminal.result(
-        f"{state['tokens']:,} tokens seen in {duration(state['seconds'])} by {state['model']['parameters']:,} parameters, "
-        f"seed {chosen.training.seed}."
+        f"{state['tokens']:,} tokens seen in {duration(state['seconds'])} "
+        f"by {state['model']['parameters']:,} parameters, seed {chosen.training.seed}."
     )
     terminal.say(f"\n{FILLS}")
     for fill in fills["fills"][:3]:

@@ -160,7 +160,7 @@ def _plan(corpus: Corpus, settings: PretrainSettings, budget_seconds: float | No
         dtype=training.dtype,
         threads=training.threads,
         deterministic=training.deterministic,
-        compile=training.compile,
+        compiling=training.compile,
         budget_seconds=budget_seconds,
     )
     config = resolve(settings.model, corpus.vocabulary.size, corpus.vocabulary.pad_id)

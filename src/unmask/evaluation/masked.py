@@ -1,7 +1,7 @@
 """Masked cross entropy on a frozen set: the same windows and the same masks, whatever a model was trained with.
 
-What bites: kept positions show the answer, so the average over all that is asked flatters whoever copies. The headline is
-cross entropy at [MASK] positions, and the unigram line beside it is measured at the same positions.
+What bites: kept positions show the answer, so the average over all that is asked flatters whoever copies. The headline
+is cross entropy at [MASK] positions, and the unigram line beside it is measured at the same positions.
 """
 
 from __future__ import annotations

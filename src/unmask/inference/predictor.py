@@ -50,9 +50,9 @@ class Predictor:
     def fill(self, texts: Sequence[str], top_k: int = 5, targets: Sequence[str] | None = None) -> list[Any]:
         """Return the likeliest tokens for every mask.
 
-        A text with one mask gives a list of ``top_k`` dicts (``score``, ``token``, ``token_str``, ``sequence``), a text with
-        several gives such a list for each. ``targets`` limits the choice to words of one token. Raises ModelError where a
-        text has no mask or a target is not one token.
+        A text with one mask gives a list of ``top_k`` dicts (``score``, ``token``, ``token_str``, ``sequence``), a text
+        with several gives such a list for each. ``targets`` limits the choice to words of one token. Raises ModelError
+        where a text has no mask or a target is not one token.
         """
         windows = self._windows(self._with_masks, texts)
         places = [np.flatnonzero(window == self._vocabulary.mask_id) for window in windows]

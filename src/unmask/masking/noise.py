@@ -1,8 +1,8 @@
 """The counter-based noise that every mask is made of.
 
-SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"): a document and an epoch make a
-key, a place and a lane make a word. What bites: all arithmetic wraps in uint64; numpy scalars warn where arrays do not,
-so everything here is an array.
+SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"): a document and an epoch make
+a key, a place and a lane make a word. What bites: all arithmetic wraps in uint64; numpy scalars warn where arrays do
+not, so everything here is an array.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How long a run is: a budget in time, tokens or steps becomes a number of steps, once.
 
-What bites: a budget in time is measured on a few steps before the run and stored; from then on everything is a function of
-the step, and the run takes the time that those steps take, not exactly the time that was asked.
+What bites: a budget in time is measured on a few steps before the run and stored; from then on everything is a function
+of the step, and the run takes the time that those steps take, not exactly the time that was asked.
 """
 
 from __future__ import annotations

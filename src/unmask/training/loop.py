@@ -1,7 +1,7 @@
 """The training loop: from the first step to the last, or to the signal that ends it early.
 
-What bites: everything that decides the weights is a function of the step, the seed and the corpus. A run that was killed
-and resumed is therefore equal to the bit to one that was not; never let the clock or a counter decide in here.
+What bites: everything that decides the weights is a function of the step, the seed and the corpus. A run that was
+killed and resumed is therefore equal to the bit to one that was not; never let the clock or a counter decide in here.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def prepare(
     dtype: Literal["auto", "float32", "bfloat16"],
     threads: int,
     deterministic: bool,
-    compile: Literal["auto", "yes", "no"],
+    compiling: Literal["auto", "yes", "no"],
     budget_seconds: float | None,
 ) -> Machine:
     """Set torch up for a run and return what was chosen; ``threads`` 0 takes every processor that is allowed."""
@@ -48,9 +48,11 @@ def prepare(
     threads = threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
+    # A sweep over every new tensor, meant to find the bugs of others.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at import
     half = dtype == "bfloat16" or (dtype == "auto" and has_bfloat16(device))
     pays = budget_seconds is None or budget_seconds >= COMPILE_PAYS_SECONDS
-    compiled = compile == "yes" or (compile == "auto" and pays and can_compile())
+    compiled = compiling == "yes" or (compiling == "auto" and pays and can_compile())
     return Machine(device, torch.bfloat16 if half else torch.float32, threads, deterministic, compiled)
 
 
