@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tests.made_text import write_text
+
+from unmask.corpus.build import CorpusSettings, Source, build_corpus
+from unmask.corpus.directory import Corpus
+from unmask.corpus.tokenizer import TokenizerSettings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -23,3 +28,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         cache = tmp_path_factory.mktemp("cache")
         patch.setenv("XDG_CACHE_HOME", str(cache))
         yield cache
+
+
+@pytest.fixture(scope="session")
+def made_corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Return a small corpus of made text: some 500 documents, 300 tokens in the vocabulary."""
+    folder = tmp_path_factory.mktemp("made")
+    source = Source(name="made", where=str(write_text(folder / "text.txt", 500)))
+    chosen = CorpusSettings(validation=0.1, near_duplicates=1)
+    return build_corpus([source], folder / "corpus", chosen, TokenizerSettings(vocab_size=300))

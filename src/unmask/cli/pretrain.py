@@ -97,7 +97,7 @@ def start_run(
     corpus: Corpus, out: Path, settings: PretrainSettings, budget: Budget, progress: Progress
 ) -> RunDirectory:
     """Train a new model on ``corpus`` and return its finished run. Raises Stopped where a signal ended it early."""
-    plan = _plan(corpus, settings, budget.seconds)
+    plan = _plan(corpus, settings, budget.seconds or 0.0)
     plan = replace(plan, max_steps=_max_steps(plan, corpus, settings, budget))
     config = plan.model.config
     run = RunDirectory.create(
@@ -131,8 +131,10 @@ def resume_run(path: Path, progress: Progress, say: Callable[[str], None]) -> Ru
         raise RunError(
             f"{corpus.directory}: is not the corpus that {path} was started on; bring that one back or start anew"
         )
-    plan = replace(_plan(corpus, settings, None), max_steps=state["max_steps"])
-    for line in differences(run.read("environment.json") or {}, environment(plan.machine)):
+    before = run.read("environment.json") or {}
+    same = settings.training.model_copy(update={"compile": "yes" if before.get("compiled") else "no"})
+    plan = replace(_plan(corpus, settings.model_copy(update={"training": same}), 0.0), max_steps=state["max_steps"])
+    for line in differences(before, environment(plan.machine)):
         say(f"this run goes on elsewhere and will not be equal to the bit: {line}")
     run.update(attempt=state["attempt"] + 1, status="running")
     return _run(run, corpus, settings, plan, progress)
@@ -153,7 +155,7 @@ def _run(run: RunDirectory, corpus: Corpus, settings: PretrainSettings, plan: Pl
     return run
 
 
-def _plan(corpus: Corpus, settings: PretrainSettings, budget_seconds: float | None) -> Plan:
+def _plan(corpus: Corpus, settings: PretrainSettings, budget_seconds: float) -> Plan:
     """Put the parts together; ``max_steps`` is still open."""
     training = settings.training
     machine = prepare(

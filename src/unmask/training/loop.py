@@ -56,7 +56,7 @@ class TrainingSettings(Settings):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of matrix products; auto is bfloat16 where the processor has it."""
     compile: Literal["auto", "yes", "no"] = "auto"
-    """Whether torch.compile is used; auto where a compiler is found and the budget pays for it."""
+    """Whether torch.compile is used; auto where a compiler is found and the budget is half an hour or more."""
     deterministic: bool = True
     """Equal to the bit on the same machine, torch build, ranks and threads."""
     threads: Whole = 0

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 
 COMPILE_PAYS_SECONDS = 1800
-"""A budget under this never compiles: compiling takes about a minute or two and gains about a tenth."""
+"""A budget under this never compiles: compiling takes a minute or two and gains a twentieth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,12 @@ def prepare(
     threads: int,
     deterministic: bool,
     compiling: Literal["auto", "yes", "no"],
-    budget_seconds: float | None,
+    budget_seconds: float,
 ) -> Machine:
-    """Set torch up for a run and return what was chosen; ``threads`` 0 takes every processor that is allowed."""
+    """Set torch up for a run and return what was chosen.
+
+    ``threads`` 0 takes every processor that is allowed; ``budget_seconds`` 0 is a budget that is not in time.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
@@ -51,8 +54,7 @@ def prepare(
     # A sweep over every new tensor, meant to find the bugs of others.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at import
     half = dtype == "bfloat16" or (dtype == "auto" and has_bfloat16(device))
-    pays = budget_seconds is None or budget_seconds >= COMPILE_PAYS_SECONDS
-    compiled = compiling == "yes" or (compiling == "auto" and pays and can_compile())
+    compiled = compiling == "yes" or (compiling == "auto" and budget_seconds >= COMPILE_PAYS_SECONDS and can_compile())
     return Machine(device, torch.bfloat16 if half else torch.float32, threads, deterministic, compiled)
 
 

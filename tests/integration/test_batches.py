@@ -1,0 +1,84 @@
+"""What a step sees: the same rows and masks whatever the micro-batch, the ranks and the place of resumption."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unmask.batch import IGNORE_INDEX, Batch
+from unmask.corpus.directory import Corpus
+from unmask.corpus.order import rows_at
+from unmask.masking.mask import MaskingSettings
+from unmask.training.batches import StepBatches
+
+
+@pytest.fixture(scope="module")
+def batches(made_corpus: Corpus) -> StepBatches:
+    return StepBatches(
+        rows=made_corpus.rows(32),
+        vocabulary=made_corpus.vocabulary,
+        masking=MaskingSettings(mlm_probability=0.3),
+        seed=5,
+        batch_rows=12,
+        micro_batch_rows=0,
+    )
+
+
+def whole(parts: list[Batch], name: str) -> torch.Tensor:
+    return torch.cat([getattr(part, name) for part in parts])
+
+
+@given(micro=st.integers(1, 12), ranks=st.integers(1, 4), step=st.integers(0, 10**6))
+def test_micro_batches_and_ranks_deal_the_same_rows_and_masks(
+    batches: StepBatches, micro: int, ranks: int, step: int
+) -> None:
+    [expected] = batches(step)
+    for rank in range(ranks):
+        dealt = replace(batches, micro_batch_rows=micro, rank=rank, ranks=ranks)(step)
+        for name in ("input_ids", "labels", "segment", "positions"):
+            assert torch.equal(whole(dealt, name), getattr(expected, name)[rank::ranks])
+        assert sum(part.num_asked for part in dealt) == int((expected.labels[rank::ranks] != IGNORE_INDEX).sum())
+
+
+@given(place=st.integers(0, 500))
+def test_a_row_is_masked_by_its_document_wherever_it_is_packed(
+    made_corpus: Corpus, batches: StepBatches, place: int
+) -> None:
+    """Rows of 32 and rows of 64 hide the same tokens of the same documents in the first epoch."""
+    wide = hidden_of(made_corpus, batches, 64)
+    rows = made_corpus.rows(32).gather(np.array([place % made_corpus.rows(32).num_rows]))
+    narrow = hidden_of(made_corpus, batches, 32)
+    for document, offset in zip(rows.document[~rows.special], rows.offset[~rows.special], strict=True):
+        assert narrow[int(document), int(offset)] == wide[int(document), int(offset)]
+
+
+_HIDDEN: dict[int, dict[tuple[int, int], int]] = {}
+
+
+def hidden_of(corpus: Corpus, batches: StepBatches, length: int) -> dict[tuple[int, int], int]:
+    """Return (document, offset) -> what is shown there, over the first epoch in rows of ``length``."""
+    if length not in _HIDDEN:
+        packed, found = corpus.rows(length), {}
+        chosen = replace(batches, rows=packed, batch_rows=packed.num_rows)
+        [batch] = chosen(0)
+        rows = packed.gather(rows_at(np.arange(packed.num_rows), packed.num_rows, chosen.seed))
+        for at in zip(*np.nonzero(~rows.special), strict=True):
+            found[int(rows.document[at]), int(rows.offset[at])] = int(batch.input_ids[at])
+        _HIDDEN[length] = found
+    return _HIDDEN[length]
+
+
+def test_an_epoch_shows_every_row_once_and_the_next_hides_other_tokens(batches: StepBatches) -> None:
+    packed = batches.rows
+    epochs = replace(batches, batch_rows=packed.num_rows)
+    [first], [second] = epochs(0), epochs(1)
+    count = {tuple(row) for row in first.labels.where(first.labels != IGNORE_INDEX, first.input_ids).tolist()}
+    again = {tuple(row) for row in second.labels.where(second.labels != IGNORE_INDEX, second.input_ids).tolist()}
+    assert count == again
+    assert {tuple(row) for row in first.input_ids.tolist()} != {tuple(row) for row in second.input_ids.tolist()}
+    assert not torch.equal(first.input_ids, second.input_ids)
