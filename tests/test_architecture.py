@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
     {"errors", "batch"},
     {"files"},
-    {"settings", "runs", "stats"},
+    {"settings", "runs", "stats", "host"},
     {"corpus", "masking", "model", "oracle", "tasks"},
     {"objectives", "inference"},
     {"evaluation"},

@@ -9,15 +9,53 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unmask.batch import Rows
+    from unmask.cli.corpus import build_corpus
+    from unmask.cli.evaluate import evaluate
     from unmask.cli.measure import load
+    from unmask.cli.pretrain import pretrain
+    from unmask.corpus.directory import Corpus, open_corpus
+    from unmask.errors import Stopped, UserError
+    from unmask.inference.predictor import Predictor
+    from unmask.runs import RunDirectory
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = [
+    "Corpus",
+    "Predictor",
+    "Rows",
+    "RunDirectory",
+    "Stopped",
+    "UserError",
+    "__version__",
+    "build_corpus",
+    "evaluate",
+    "load",
+    "open_corpus",
+    "pretrain",
+]
 
-_FRONT_DOOR = {"load": "unmask.cli.measure"}
+_FRONT_DOOR = {
+    "Corpus": "unmask.corpus.directory",
+    "Predictor": "unmask.inference.predictor",
+    "Rows": "unmask.batch",
+    "RunDirectory": "unmask.runs",
+    "Stopped": "unmask.errors",
+    "UserError": "unmask.errors",
+    "build_corpus": "unmask.cli.corpus",
+    "evaluate": "unmask.cli.evaluate",
+    "load": "unmask.cli.measure",
+    "open_corpus": "unmask.corpus.directory",
+    "pretrain": "unmask.cli.pretrain",
+}
+"""Where each name of the package is made."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _FRONT_DOOR:
         raise AttributeError(f"module 'unmask' has no attribute {name!r}")
     return getattr(import_module(_FRONT_DOOR[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

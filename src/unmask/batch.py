@@ -72,14 +72,24 @@ class Batch:
     """(R, L) int64, for BERT's sentence pairs."""
     weights: Tensor | None = None
     """(M,) float32: weight of each asked position; 1 where absent."""
+    source: Tensor | None = None
+    """(R,) int64: the source that each row's text is from; 0 where absent."""
+    num_sources: int = 1
 
     def to(self, device: device) -> Batch:
         """Return the batch with its tensors on ``device``; itself where they are there already."""
         if self.input_ids.device == device:
             return self
-        names = [field.name for field in fields(self) if field.name != "num_asked"]
+        names = [field.name for field in fields(self) if not field.name.startswith("num_")]
         tensors = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
+
+    def source_tokens(self) -> Tensor:
+        """Return (S,) how many places that are not padding the rows of each source hold."""
+        filled = (self.segment > 0).sum(1)
+        if self.source is None:
+            return filled.sum(0, keepdim=True)
+        return filled.new_zeros(self.num_sources).index_add(0, self.source, filled)
 
 
 ASKED_MULTIPLE = 128
@@ -101,8 +111,10 @@ def collate(
     segment: npt.NDArray[np.int32],
     labels: npt.NDArray[np.integer],
     kind: npt.NDArray[np.integer],
+    source: npt.NDArray[np.integer] | None = None,
+    num_sources: int = 1,
 ) -> Batch:
-    """Return the Batch of masked rows; all arguments are (R, L) and stay as they are. Needs torch."""
+    """Return the Batch of masked rows: all (R, L) but ``source`` (R,), and left as they are. Needs torch."""
     import torch
 
     where = np.flatnonzero(labels != IGNORE_INDEX)
@@ -120,4 +132,6 @@ def collate(
         targets=torch.from_numpy(targets),
         kind=torch.from_numpy(kinds),
         num_asked=len(where),
+        source=None if source is None else torch.from_numpy(source.astype(np.int64)),
+        num_sources=num_sources,
     )

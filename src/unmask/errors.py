@@ -50,6 +50,10 @@ class CheckFailed(Exception):
 class Stopped(Exception):
     """A run that a signal stopped after a checkpoint was written: exit code 75, and it can be resumed."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in place of a trace: nothing went wrong."""
+        return [f"Stopped: {self}"]
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the known name nearest to ``name``, or nothing."""

@@ -1,18 +1,22 @@
 """Writing so that nothing is lost: aside in the same folder, fsync, rename, fsync the folder.
 
 A reader sees the old file or the new one, never half of one. What bites: a rename is only on the disk once its folder
-is synced too; a process that is killed leaves at most a file whose name begins with a dot.
+is synced too; a process that is killed leaves something behind whose name begins with a dot and ends in ``.aside``,
+and a lock tells what a dead process left from what a living one is writing.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +68,9 @@ def write_tensors(
         try:
             save_file(dense, aside, metadata=dict(metadata) if metadata else None)
             aside.chmod(mode)
-        except SafetensorError as error:  # the disk's own words; its type and number are lost on the way
-            raise UserError(f"{path}: can not be written ({error})") from None
+        except SafetensorError as error:  # the disk's own words, in which only the number tells what they mean
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            raise OSError(int(number[1]) if number else 0, str(error)) from None
 
     _write(path, put)
 
@@ -87,15 +92,93 @@ def publish_folder(aside: Path, final: Path) -> None:
 
 
 @contextmanager
-def working_folder(aside: Path) -> Iterator[Path]:
-    """Give the new, empty folder ``aside`` to write into; what is left of it at the end, and before, is removed."""
-    with answered(aside):
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-    try:
+def working_folder(final: Path) -> Iterator[Path]:
+    """Give a new, empty folder beside ``final`` to write into; what is left of it at the end is removed.
+
+    What dead processes left of their own work on ``final`` is removed as well. Raises UserError like write_bytes.
+    """
+    refuse_unwritable(final)
+    aside = _aside(final)
+    with ExitStack() as stack:
+        with answered(final):
+            _sweep_dead(final)
+            aside.mkdir(parents=True)
+            stack.callback(shutil.rmtree, aside, ignore_errors=True)
+            with suppress(OSError):  # some network disks lock no folder; then nobody sweeps there either
+                stack.enter_context(_locked_folder(aside))
         yield aside
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove everything that was left aside in ``folder``: only for who holds a lock on the whole of it."""
+    for left in folder.glob(".*.aside"):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+
+
+def _sweep_dead(final: Path) -> None:
+    """Remove the folders that were left aside of ``final``, but for those that a living process has locked."""
+    for left in final.parent.glob(f".{glob.escape(final.name)}.*.aside"):
+        if left.is_dir() and left.name.split(".")[-2].isdecimal():
+            with suppress(OSError), _locked_folder(left):
+                shutil.rmtree(left)
+
+
+@contextmanager
+def locked(path: Path, held: Callable[[], None]) -> Iterator[None]:
+    """Hold the file ``path``, made where it is absent, for this process alone; it stays there.
+
+    Where another process holds it, ``held`` is called, and then this one waits. Raises UserError like write_bytes.
+    """
+    with answered(path):
+        file = path.open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Say whether a process holds the file ``path`` by :func:`locked` now."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise UserError where nothing could be written at ``path``: to be asked before long work, not after it."""
+    with answered(path):
+        there = next(folder for folder in path.absolute().parents if folder.exists())
+        if not there.is_dir():
+            raise UserError(f"{path}: {there} is a file, not a folder; choose another name")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UserError(f"{path}: the folder {there} can not be written to; choose another one")
+
+
+def digest_tensors(tensors: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Return the BLAKE2b checksum of names, types, shapes and values in hexadecimal."""
+    checksum = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for name, tensor in sorted(tensors.items()):
+        checksum.update(f"{name} {tensor.dtype.str} {tensor.shape} ".encode())
+        checksum.update(np.ascontiguousarray(tensor).data)
+    return checksum.hexdigest()
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with a ``checksum`` of all the others; values that are equal to it are as they were written."""
+    rest = {name: value for name, value in values.items() if name != "checksum"}
+    text = json.dumps(rest, sort_keys=True).encode()
+    return {**rest, "checksum": hashlib.blake2b(text, digest_size=16).hexdigest()}
 
 
 def digest(path: Path) -> str:
@@ -106,7 +189,7 @@ def digest(path: Path) -> str:
 
 def _write(path: Path, put: Callable[[Path], None]) -> None:
     """Let ``put`` write a file aside, then give it the name ``path``."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")  # two processes may write one name: the last one stays
+    aside = _aside(path)
     with answered(path):
         try:
             put(aside)
@@ -117,6 +200,21 @@ def _write(path: Path, put: Callable[[Path], None]) -> None:
         finally:
             with suppress(FileNotFoundError):
                 aside.unlink()
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.aside")  # two processes may write one name: the last one stays
+
+
+@contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` until the end or the death of this process. Raises BlockingIOError where another one holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _put(path: Path, data: bytes) -> None:

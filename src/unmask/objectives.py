@@ -35,7 +35,7 @@ class Term:
     weight_sum: float
     coefficient: float
     by_kind: Tensor
-    """(2, 3) float32 without gradient: sums of loss and counts, of masked, random and kept positions."""
+    """(2, S, 3) float32 without gradient: sums of loss and counts, by source, of masked, random and kept positions."""
 
 
 Objective = Callable[[nn.Module, Batch], list[Term]]
@@ -45,9 +45,17 @@ def masked_language_modelling(model: nn.Module, batch: Batch) -> list[Term]:
     """Cross entropy in nats at the asked positions (Devlin et al. 2019, section 3.1)."""
     losses = cross_entropies(model(batch), batch.targets)  # (M,)
     weighted = losses if batch.weights is None else losses * batch.weights
-    is_kind = batch.kind == torch.arange(len(KINDS), device=losses.device)[:, None]  # (3, M)
-    by_kind = torch.stack([(is_kind * losses.detach()).sum(1), is_kind.sum(1)])
-    return [Term("mlm", weighted.sum(), asked_weight(batch), 1.0, by_kind)]
+    return [Term("mlm", weighted.sum(), asked_weight(batch), 1.0, _by_kind(batch, losses.detach()))]
+
+
+def _by_kind(batch: Batch, losses: Tensor) -> Tensor:
+    """Return (2, S, 3) sums of ``losses`` (M,) and counts, by source and kind."""
+    num_cells = batch.num_sources * len(KINDS)
+    cell = batch.kind  # (M,), negative at the padding
+    if batch.source is not None:
+        cell = torch.where(cell < 0, -1, cell + len(KINDS) * batch.source[batch.asked // batch.segment.shape[1]])
+    is_cell = cell == torch.arange(num_cells, device=losses.device)[:, None]  # (3 S, M)
+    return torch.stack([(is_cell * losses).sum(1), is_cell.sum(1)]).view(2, batch.num_sources, len(KINDS))
 
 
 def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ at all. What bites: after a resume the lines that the earlier attempt wrote past
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -15,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +51,23 @@ class Checkpoint:
 class RunDirectory:
     """A run that exists on disk."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the run at ``path``. Raises RunError where there is none."""
-        self.path = path
-        if not (path / "run.json").is_file():
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open the run at ``path``. Raises RunError where there is none, or a file of it is not as it was written."""
+        self.path = Path(path)
+        if not (self.path / "run.json").is_file():
             raise RunError(f"{path}: holds no run (there is no run.json in it)")
-        if (self.state.get("format"), self.state.get("version")) != (FORMAT, VERSION):
-            raise RunError(f"{path / 'run.json'}: is not of {FORMAT} {VERSION}; it was written by another version")
+        claimed = _read_json(self.path / "run.json")
+        if (claimed.get("format"), claimed.get("version")) != (FORMAT, VERSION):
+            raise RunError(f"{self.path / 'run.json'}: is not of {FORMAT} {VERSION}; it was written by another version")
+        if fault := _fault_of(self.path, self.state["checksums"]):
+            raise RunError(f"{fault}; bring back a copy of it, or start a new run")
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        state = self.state
+        return f"RunDirectory({str(self.path)!r}: {state['status']}, step {state['step']} of {state.get('max_steps')})"
 
     @classmethod
     def create(
@@ -78,23 +86,24 @@ class RunDirectory:
         """
         refuse_occupied(path)
         state = {"format": FORMAT, "version": VERSION, "kind": kind, "status": "running", "attempt": 1, "step": 0}
-        with files.working_folder(path.with_name(f".{path.name}.{os.getpid()}.partial")) as aside:
+        with files.working_folder(path) as aside:
             files.write_bytes(aside / "settings.yaml", yaml.safe_dump(dict(settings), sort_keys=False).encode())
             files.write_json(aside / "environment.json", dict(environment))
             for name, data in copies.items():
                 files.write_bytes(aside / name, data)
-            files.write_json(aside / "run.json", {**state, "created": datetime.now(UTC).isoformat(), **more})
+            state |= {"created": datetime.now(UTC).isoformat(), "checksums": _checksums(aside), **more}
+            files.write_json(aside / "run.json", files.sealed(state))
             files.publish_folder(aside, path)
         return cls(path)
 
     @property
     def state(self) -> dict[str, Any]:
-        """What run.json says now."""
-        return _read_json(self.path / "run.json")
+        """What run.json says now. Raises RunError where it is damaged."""
+        return _read_sealed(self.path / "run.json")
 
     def update(self, **changes: Any) -> None:
         """Write ``changes`` into run.json."""
-        files.write_json(self.path / "run.json", {**self.state, **changes})
+        files.write_json(self.path / "run.json", files.sealed({**self.state, **changes}))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -105,15 +114,32 @@ class RunDirectory:
         """Return the object in the JSON file ``name`` of the run, or None where the run has no such file."""
         return _read_json(self.path / name) if (self.path / name).is_file() else None
 
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """The unmask-evaluation that ended the run. Raises RunError where it has not ended."""
+        found = self.read("evaluation.json")
+        if found is None:
+            raise RunError(f"{self.path}: has no evaluation yet; it is made at the end of the run")
+        return found
+
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the run for this process alone. Raises RunError where another one holds it."""
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"{self.path}: another process is writing this run; wait for it or stop it") from None
+        """Hold the run for this process alone, and remove what dead ones left aside in it.
+
+        Raises RunError where another process holds it.
+        """
+
+        def refuse() -> None:
+            raise RunError(f"{self.path}: another process is writing this run; wait for it or stop it")
+
+        with files.locked(self.path / ".lock", held=refuse):
+            for folder in (self.path, self.path / "checkpoints"):
+                files.sweep(folder)
             yield
+
+    def is_held(self) -> bool:
+        """Say whether a process is writing the run now."""
+        return files.is_locked(self.path / ".lock")
 
     def record(self, line: Mapping[str, Any]) -> None:
         """Append ``line`` to metrics.jsonl."""
@@ -131,7 +157,9 @@ class RunDirectory:
         for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
             try:
                 line = json.loads(text)
-            except json.JSONDecodeError:
+            except (json.JSONDecodeError, RecursionError):
+                continue
+            if not (isinstance(line, dict) and isinstance(line.get("step"), int)):
                 continue
             if line.get("kind") == "resumed":
                 lines = [kept for kept in lines if kept["step"] <= line["step"]]
@@ -147,11 +175,10 @@ class RunDirectory:
         """Give a folder to write tensors into; afterwards it becomes the checkpoint of ``step``, with checksums."""
         final = self.path / "checkpoints" / f"step-{step:08d}"
         final.parent.mkdir(exist_ok=True)
-        with files.working_folder(final.with_name(f".{final.name}.partial")) as aside:
+        with files.working_folder(final) as aside:
             yield aside
-            checksums = {path.name: files.digest(path) for path in sorted(aside.iterdir())}
-            whole = {"step": step, **state, "checksums": checksums}
-            files.write_json(aside / "state.json", {**whole, "checksum": _checksum(whole)})
+            whole = {"step": step, **state, "checksums": _checksums(aside)}
+            files.write_json(aside / "state.json", files.sealed(whole))
             if final.exists():  # a damaged one that was passed over
                 shutil.rmtree(final)
             files.publish_folder(aside, final)
@@ -173,7 +200,8 @@ class RunDirectory:
 
 
 def refuse_occupied(path: Path) -> None:
-    """Raise RunError where a new run at ``path`` would meet something that stands there."""
+    """Raise UserError where a new run at ``path`` would meet something that stands there, or could not be written."""
+    files.refuse_unwritable(path)
     if (path / "run.json").exists():
         raise RunError(f"{path}: holds a run already; go on with it by --resume {path}, or give another --out")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -183,13 +211,20 @@ def refuse_occupied(path: Path) -> None:
 def _fault(checkpoint: Path) -> str | None:
     """Return what is wrong with a checkpoint, by its checksums, or None."""
     try:
-        state = _read_json(checkpoint / "state.json")
+        state = _read_sealed(checkpoint / "state.json")
     except RunError as error:
         return str(error)
-    if state.pop("checksum", None) != _checksum(state):
-        return f"{checkpoint / 'state.json'}: is damaged (its checksum does not hold)"
-    for name, digest in state["checksums"].items():
-        path = checkpoint / name
+    return _fault_of(checkpoint, state["checksums"])
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    return {path.name: files.digest(path) for path in sorted(folder.iterdir())}
+
+
+def _fault_of(folder: Path, checksums: Mapping[str, str]) -> str | None:
+    """Return the first fault of the files in ``folder`` that ``checksums`` names, or None."""
+    for name, digest in checksums.items():
+        path = folder / name
         if not path.is_file():
             return f"{path}: is missing"
         if files.digest(path) != digest:
@@ -197,8 +232,11 @@ def _fault(checkpoint: Path) -> str | None:
     return None
 
 
-def _checksum(state: Mapping[str, Any]) -> str:
-    return blake2b(json.dumps(state, sort_keys=True).encode(), digest_size=16).hexdigest()
+def _read_sealed(path: Path) -> dict[str, Any]:
+    values = _read_json(path)
+    if files.sealed(values) != values:
+        raise RunError(f"{path}: is damaged (its checksum does not hold); bring back a copy of it, or start a new run")
+    return values
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -22,6 +22,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
+Changes = Sequence[str] | Mapping[str, Any]
+"""Settings that differ: ``group.key=value`` words, or ``{"group.key": value}`` or ``{"group": {"key": value}}``."""
+
 S = TypeVar("S", bound="Settings")
 
 
@@ -44,9 +47,9 @@ class Settings(BaseModel):
 
 
 def read_settings(
-    kind: type[S], recipe: Path | None = None, overrides: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
+    kind: type[S], recipe: Path | None = None, overrides: Changes = (), defaults: Mapping[str, Any] | None = None
 ) -> S:
-    """Return the settings ``kind`` from a YAML ``recipe``, overridden by ``group.key=value`` words.
+    """Return the settings ``kind`` from a YAML ``recipe``, changed by ``overrides``.
 
     ``defaults`` are values that a command sets before the recipe is read. Raises SettingError.
     """
@@ -54,8 +57,8 @@ def read_settings(
     _merge(values, defaults or {})
     if recipe is not None:
         _merge(values, _read_yaml(recipe))
-    for word in overrides:
-        _merge(values, _override(word))
+    for key, value in overrides.items() if isinstance(overrides, Mapping) else map(_key_and_value, overrides):
+        _merge(values, _nested(str(key), value))
     return kind.parse(values)
 
 
@@ -77,15 +80,19 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     return values
 
 
-def _override(word: str) -> Mapping[str, Any]:
+def _key_and_value(word: str) -> tuple[str, Any]:
     key, equals, text = word.partition("=")
     if not equals or not key.strip():
         raise SettingError(f"'{word}' is not a setting; write group.key=value")
     try:
-        value: Any = yaml.safe_load(text)
+        return key.strip(), yaml.safe_load(text)
     except yaml.YAMLError:
-        value = text
-    for name in reversed(key.strip().split(".")):
+        return key.strip(), text
+
+
+def _nested(key: str, value: Any) -> Mapping[str, Any]:
+    """Return ``{"group": {"key": value}}`` for ``group.key``."""
+    for name in reversed(key.split(".")):
         value = {name: value}
     return value  # type: ignore[no-any-return]  # the loop ran at least once, so this is a dict
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 RESAMPLES = 1000
 """Resamples of a bootstrap; its own error in an interval's end is then about a twentieth of the interval's width."""
+_DRAWN_AT_ONCE = 1 << 20  # of clusters: bounds the memory, whatever the number of documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,19 @@ def mean_by_cluster(
     if len(values) == 0:
         return None
     _, cluster = np.unique(clusters, return_inverse=True)
-    sums, counts = np.bincount(cluster, weights=values), np.bincount(cluster)
-    draws = np.random.Generator(np.random.Philox(seed)).multinomial(
-        len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES
-    )
-    means = (draws @ sums) / (draws @ counts)
+    sums, counts = np.bincount(cluster, weights=values.astype(np.float64)), np.bincount(cluster)
+    means = _resampled_means(sums, counts, np.random.Generator(np.random.Philox(seed)))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Figure(float(values.mean()), float(low), float(high), len(counts), level, "bootstrap over documents")
+
+
+def _resampled_means(
+    sums: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], random: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Return (RESAMPLES,) the mean of each resample of clusters with ``sums`` (C,) and ``counts`` (C,) of values."""
+    at_once = max(1, _DRAWN_AT_ONCE // len(counts))
+    means = []
+    for first in range(0, RESAMPLES, at_once):
+        drawn = random.integers(len(counts), size=(min(at_once, RESAMPLES - first), len(counts)))
+        means.append(sums[drawn].sum(1) / counts[drawn].sum(1))
+    return np.concatenate(means)

@@ -56,6 +56,10 @@ def test_show_json_is_the_manifest(built: Path, capsys: pytest.CaptureFixture[st
         (["nowhere.txt=0.5"], "unmask: nowhere.txt: there is no such file or folder"),
         (["a=lots"], "unmask: the weight of a must be a number above 0, got 'lots'"),
         (["a=-1"], "unmask: the weight of a must be a number above 0, got -1"),
+        (["a=nan"], "unmask: the weight of a must be a number above 0, got nan"),
+        (["a=2", "b"], "unmask: b has no weight and others have; write b=WEIGHT, or no weight"),
+        (["a=1", "b=1e-9"], "unmask: the weight of b is below 1 in 10,000 of all; raise it or leave it out"),
+        (["a", "a"], "unmask: there are two sources of the name a; leave one out, or name them apart"),
         (["corpus.test=0.1"], "unmask: there is no source; name a file, a folder, or docstrings"),
         (["a", "tokeniser.kind=bpe"], "unmask: unknown setting tokeniser; did you mean 'tokenizer'?"),
         (["a", "corpus.validaton=0.1"], "unmask: unknown setting corpus.validaton; did you mean 'validation'?"),
@@ -86,14 +90,14 @@ def test_words_are_sources_with_weights_and_settings(tmp_path: Path, monkeypatch
     ]
     sources, recipe = parse_words(words)
     assert [(source.where, source.weight) for source in sources] == [
-        ("wiki.jsonl.gz", 0.9), ("docstrings", 1.0), ("a=0.5", 1.0), ("a=0.5", 0.3),
-        ("corpus.txt", 2.0), ("corpus.notes=1", 1.0),
+        ("wiki.jsonl.gz", 0.9), ("docstrings", None), ("a=0.5", None), ("a=0.5", 0.3),
+        ("corpus.txt", 2.0), ("corpus.notes=1", None),
     ]  # fmt: skip
     assert recipe == CorpusRecipe(corpus=CorpusSettings(test=0.2))
 
 
 def test_sources_of_one_name_are_told_apart() -> None:
-    assert [source.name for source in name_sources([("a/x.txt", 1), ("b/x.txt", 1), ("y.csv.gz", 1), ("-", 1)])] == [
+    assert [source.name for source in name_sources([("a/x.txt", 1), ("b/x.txt", 1), ("y.csv.gz", 1), ("-", None)])] == [
         "a/x.txt", "b/x.txt", "y", "-",
     ]  # fmt: skip
 

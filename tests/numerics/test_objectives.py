@@ -84,4 +84,4 @@ def test_terms_agree_with_the_dense_loss_and_split_by_kind(model: MaskedLM) -> N
     kinds = rows(0.3)[2].ravel()
     for number in range(3):
         part = torch.from_numpy(kinds == number)
-        assert term.by_kind[0, number].item() == pytest.approx(dense[part].sum().item(), rel=1e-5)
+        assert term.by_kind[0, 0, number].item() == pytest.approx(dense[part].sum().item(), rel=1e-5)

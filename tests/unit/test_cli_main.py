@@ -55,8 +55,9 @@ def test_help_names_every_command_within_80_columns(capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_listed_is_there(name: str) -> None:
-    assert find_spec(cli.COMMANDS[name].module), f"{cli.COMMANDS[name].module} does not exist"
-    assert callable(getattr(import_module(cli.COMMANDS[name].module), name))
+    command = cli.COMMANDS[name]
+    assert find_spec(command.module), f"{command.module} does not exist"
+    assert callable(getattr(import_module(command.module), command.function or name))
 
 
 @pytest.mark.parametrize(

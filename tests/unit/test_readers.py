@@ -123,7 +123,7 @@ def test_no_word_is_lost_however_small_the_pieces(parts: list[str], piece: int) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plain, "_PIECE", piece)
         stream = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8", newline=None)
-        pieces = list(plain._pieces(stream))
+        pieces = list(plain.pieces_of(stream))
         for unit in readers.UNITS:
             found = list(plain._documents(iter(pieces), unit))
             assert "".join("".join(document.split()) for document, _ in found) == "".join(expected)
@@ -333,3 +333,22 @@ def test_docstrings_come_as_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "read_docstrings", lambda: iter([Documented("Text.", "a.b", "a", "class", ())]))
     found = located("docstrings", "line")
     assert [(document.text, document.source, document.where) for document in found] == [("Text.", "s", "a.b")]
+
+
+UNIT_TEXT = "\n\nfirst line\nsecond line\n\n\n  third\n"
+UNITS = {
+    "file": [("first line\nsecond line\n\n\n  third", 1)],
+    "paragraph": [("first line\nsecond line", 3), ("third", 7)],
+    "line": [("first line", 3), ("second line", 4), ("third", 7)],
+}
+
+
+@pytest.mark.parametrize("compression", COMPRESS)
+@pytest.mark.parametrize("suffix", [".txt", ".md", ".log"])
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_document_is_a_file_a_paragraph_or_a_line(tmp_path: Path, unit: str, suffix: str, compression: str) -> None:
+    path = tmp_path / f"a{suffix}{compression}"
+    path.write_bytes(COMPRESS[compression](UNIT_TEXT.encode()))
+    assert [(found.text, found.where) for found in located(path, unit)] == [
+        (text, f"{path}:{line}") for text, line in UNITS[unit]
+    ]

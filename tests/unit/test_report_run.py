@@ -76,7 +76,7 @@ def _figure(value: float, half: float, n: int = 5120) -> dict[str, Any]:
 
 
 def _hidden(text: str, *guesses: tuple[str, float]) -> dict[str, Any]:
-    return {"text": text, "hidden": True, "predictions": [{"token": token, "score": score} for token, score in guesses]}
+    return {"text": text, "hidden": True, "predictions": [{"token": token, "probability": share} for token, share in guesses]}
 
 
 def _shown(text: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from unmask.errors import SettingError
-from unmask.settings import Count, OpenShare, Positive, Settings, read_settings
+from unmask.settings import Changes, Count, OpenShare, Positive, Settings, read_settings
 
 
 class Engine(Settings):
@@ -92,3 +92,20 @@ def test_a_recipe_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingError, match="can not be read as a recipe"):
         read_settings(Train, tmp_path / "bytes.yaml")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"engine.wheels": 8, "engine.power": 2, "name": "night"},
+        {"engine": {"wheels": 8}, "engine.power": 2.0, "name": "night"},
+        ["engine.wheels=8", "engine.power=2", "name=night"],
+    ],
+)
+def test_python_changes_settings_by_key_as_words_do(changes: Changes) -> None:
+    assert read_settings(Train, None, changes) == Train(engine=Engine(wheels=8, power=2.0), name="night")
+
+
+def test_an_unknown_key_is_answered_with_the_nearest() -> None:
+    with pytest.raises(SettingError, match=r"unknown setting engine\.wheel; did you mean 'wheels'\?"):
+        read_settings(Train, None, {"engine.wheel": 6})

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Iterable
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from unmask.cli.terminal import Progress, Terminal, complain, count, duration, rate
+from unmask.cli.streams import complain
+from unmask.cli.terminal import Progress, Terminal, count, duration, rate
 
 Call = tuple[float, str, int, int | None, str]
 
@@ -176,3 +179,40 @@ def test_counts_and_rates() -> None:
         "8.1k tokens/s",
         "2.5M tokens/s",
     ]
+
+
+class Line:
+    """Stands for a line that IPython shows below a cell."""
+
+    def __init__(self, text: str) -> None:
+        self.texts = [text]
+
+    def update(self, data: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.texts.append(data["text/plain"])
+
+
+def test_in_a_notebook_each_stage_is_one_line_that_redraws(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[Line] = []
+
+    def display(data: dict[str, str], *, raw: bool, display_id: bool) -> Line:
+        assert raw
+        assert display_id
+        lines.append(Line(data["text/plain"]))
+        return lines[-1]
+
+    module = ModuleType("IPython.display")
+    module.display = display  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    clock = Clock()
+    with Progress(Console(force_jupyter=True), clock=clock) as progress:
+        for step in range(4):
+            progress("training", step, 3, f"loss {step}")
+            clock.now += 1
+        progress("measuring", 1)
+    assert [line.texts[0] for line in lines] == [
+        "training            ──────────  0/3 (0%)  loss 0",
+        "measuring           1",
+    ]
+    assert lines[0].texts[1] == "training            ━━━───────  1/3 (33%)  loss 1"
+    assert lines[0].texts[-1] == "training            4 s         3/3 (100%)  loss 3"

@@ -5,19 +5,22 @@ What bites: ``notes=0.9`` is a source with a weight, ``corpus.test=0.1`` a setti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unmask.cli.terminal import JsonFlag, QuietFlag, Terminal, count
-from unmask.corpus.build import CorpusSettings, Progress, Source, build_corpus, cached_corpus
-from unmask.corpus.directory import FORMAT, VERSION, Corpus, open_corpus
+from unmask.cli.terminal import JsonFlag, QuietFlag, Report, Terminal, count, progress_for
+from unmask.corpus.build import CorpusSettings, Progress, Source, cached_corpus
+from unmask.corpus.build import build_corpus as build_directory
+from unmask.corpus.directory import Corpus, open_corpus
 from unmask.corpus.tokenizer import TokenizerSettings
-from unmask.errors import SettingError, did_you_mean
-from unmask.settings import Settings, read_settings
+from unmask.errors import DataError, SettingError, did_you_mean
+from unmask.settings import Changes, Settings, read_settings
+
+Where = str | PathLike[str]
 
 MAX_LINES = 20
 """Lines of a table on the terminal; the manifest has them all."""
@@ -51,9 +54,29 @@ def build(
     terminal = Terminal(json=json, quiet=quiet)
     named, recipe = parse_words(sources)
     with terminal.progress() as progress:
-        built = build_corpus(named, out, recipe.corpus, recipe.tokenizer, progress)
+        built = build_directory(named, out, recipe.corpus, recipe.tokenizer, progress)
     _show(terminal, built)
     terminal.next_step(f"unmask pretrain --corpus {out} --out RUN")
+
+
+def build_corpus(
+    sources: Where | Sequence[Where] | Mapping[str, float],
+    out: Where,
+    *,
+    settings: Changes = (),
+    progress: bool | Report = True,
+) -> Corpus:
+    """Build the corpus directory ``out`` from text and open it.
+
+    A source is a file, a folder, a glob or ``docstrings``; a mapping gives each one its weight in the mixture.
+    ``settings`` are of the groups corpus and tokenizer. ``progress`` is shown, or not, or told to a function of (stage,
+    done, total). Raises UserError where ``out`` exists, a source can not be read or holds too little.
+    """
+    recipe = read_settings(CorpusRecipe, overrides=settings)
+    several = [sources] if isinstance(sources, str | PathLike) else sources
+    weighed = several.items() if isinstance(several, Mapping) else [(fspath(where), None) for where in several]
+    with progress_for(progress) as told:
+        return build_directory(name_sources(list(weighed)), Path(out), recipe.corpus, recipe.tokenizer, told)
 
 
 @corpus.command()
@@ -75,7 +98,7 @@ def print_card(terminal: Terminal, shown: Corpus) -> None:
         terminal,
         ["source", "weight", "documents", "characters", "where"],
         [
-            (of["name"], f"{of['weight']:g}", count(of["documents"]), count(of["characters"]), of["where"])
+            (of["name"], _weight(of["weight"]), count(of["documents"]), count(of["characters"]), of["where"])
             for of in manifest.sources
         ],
     )
@@ -105,7 +128,7 @@ def open_or_build(where: str, settings: CorpusSettings, tokenizer: TokenizerSett
     Raises SettingError where a directory was built with other settings than those that were asked for.
     """
     if not (Path(where) / "manifest.json").is_file():
-        return cached_corpus(name_sources([(where, 1.0)]), settings, tokenizer, progress)
+        return cached_corpus(name_sources([(where, None)]), settings, tokenizer, progress)
     opened = open_corpus(Path(where))
     for name, asked in (("corpus", settings), ("tokenizer", tokenizer)):
         built_with = opened.manifest.settings[name]
@@ -118,6 +141,14 @@ def open_or_build(where: str, settings: CorpusSettings, tokenizer: TokenizerSett
     return opened
 
 
+def training_corpus(run: Path, recorded: Mapping[str, str]) -> Corpus:
+    """Return the corpus that ``run`` was trained on, as it ``recorded`` it. Raises DataError where it is gone."""
+    path = Path(recorded["path"])
+    if not path.exists():
+        raise DataError(path, f"is gone, and {run} was trained on it; bring it back (or evaluate with --corpus DIR)")
+    return open_corpus(path)
+
+
 def parse_words(words: Sequence[str]) -> tuple[list[Source], CorpusRecipe]:
     """Return the sources and the settings that the words of a command line name. Raises SettingError."""
     settings = [word for word in words if _is_setting(word)]
@@ -127,7 +158,7 @@ def parse_words(words: Sequence[str]) -> tuple[list[Source], CorpusRecipe]:
     return name_sources(sources), read_settings(CorpusRecipe, overrides=settings)
 
 
-def name_sources(weighed: Sequence[tuple[str, float]]) -> list[Source]:
+def name_sources(weighed: Sequence[tuple[str, float | None]]) -> list[Source]:
     """Return sources under short names: a file's name without its suffixes, or in full where two would be the same."""
     short = [Path(where).name.partition(".")[0] or where for where, _ in weighed]
     return [
@@ -144,22 +175,19 @@ def _is_setting(word: str) -> bool:
     return bool(equals and dot and meant) and not Path(word).exists() and not Path(key).exists()
 
 
-def _weighed(word: str) -> tuple[str, float]:
-    """Return a source and its weight, 1 where none is given."""
+def _weighed(word: str) -> tuple[str, float | None]:
+    """Return a source and its weight, None where none is given."""
     where, equals, text = word.rpartition("=")
     if not equals or Path(word).exists():
-        return word, 1.0
+        return word, None
     try:
-        weight = float(text)
+        return where, float(text)
     except ValueError:
         raise SettingError(f"the weight of {where} must be a number above 0, got '{text}'") from None
-    if not 0 < weight < float("inf"):
-        raise SettingError(f"the weight of {where} must be a number above 0, got {text}")
-    return where, weight
 
 
 def _show(terminal: Terminal, shown: Corpus) -> None:
-    terminal.emit({"format": FORMAT, "version": VERSION, **asdict(shown.manifest)})
+    terminal.emit(shown.manifest.plain())
     print_card(terminal, shown)
 
 
@@ -175,6 +203,10 @@ def _print_rows(terminal: Terminal, columns: Sequence[str], rows: Sequence[Seque
     terminal.table(columns, rows[:MAX_LINES])
     if len(rows) > MAX_LINES:
         terminal.result(f"and {count(len(rows) - MAX_LINES)} more, in manifest.json")
+
+
+def _weight(value: float | None) -> str:
+    return "natural" if value is None else f"{value:g}"
 
 
 def _share(value: float | None) -> str:

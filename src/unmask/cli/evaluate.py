@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from unmask.cli.corpus import training_corpus
+from unmask.cli.figures import print_figures
 from unmask.cli.measure import evaluate_model
-from unmask.cli.pretrain import print_figures
 from unmask.cli.terminal import JsonFlag, QuietFlag, Terminal
 from unmask.corpus.directory import open_corpus
 from unmask.evaluation.masked import HeldOut
 from unmask.inference.resolve import resolve
 
 
-def evaluate(
+def evaluate_command(
     model: Annotated[Path, typer.Argument(help="A run directory.")],
     corpus: Annotated[Path | None, typer.Option(help="Another corpus than the one it was trained on.")] = None,
     split: Annotated[HeldOut, typer.Option(help="validation, or test: read the test split once.")] = "validation",
@@ -25,10 +27,25 @@ def evaluate(
 ) -> None:
     """Measure a model on masks that never change."""
     terminal = Terminal(json=json, quiet=quiet)
-    found = resolve(model)
-    text = open_corpus(corpus or Path(found.origin["corpus"]["path"]))
-    evaluation = evaluate_model(found, text, documents, split)
+    evaluation = evaluate(model, corpus, split=split, documents=documents)
     terminal.emit(evaluation)
     frozen = evaluation["frozen"]
     terminal.result(f"{frozen['documents']:,} held-out documents, frozen set {frozen['fingerprint']}")
     print_figures(terminal, evaluation["mlm"])
+
+
+def evaluate(
+    model: str | PathLike[str],
+    corpus: str | PathLike[str] | None = None,
+    *,
+    split: HeldOut = "validation",
+    documents: int = 1000,
+) -> dict[str, Any]:
+    """Return the unmask-evaluation of ``model`` (a run) on at most ``documents`` held-out documents.
+
+    ``corpus`` is a corpus directory, by default the one the model was trained on. Losses are in nats. Raises ModelError
+    where there is no such model or the corpus has another tokenizer, DataError where there is no such corpus.
+    """
+    found = resolve(Path(model))
+    text = open_corpus(Path(corpus)) if corpus else training_corpus(Path(model), found.origin["corpus"])
+    return evaluate_model(found, text, documents, split)

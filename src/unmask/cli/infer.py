@@ -66,8 +66,11 @@ def embed(
     terminal = Terminal(json=json, quiet=quiet)
     if out.suffix != ".npy":
         raise DataError(out, "vectors are written as .npy; give a name that ends so")
+    files.refuse_unwritable(out)
     predictor = load(model)
     vectors = np.concatenate([predictor.embed(texts) for texts in _in_groups(file)])
+    with files.answered(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
     files.write_array(out, vectors)
     terminal.emit({"out": str(out), "texts": len(vectors), "dimensions": vectors.shape[1]})
     terminal.result(f"{out}: {len(vectors):,} vectors of {vectors.shape[1]} numbers")

@@ -5,14 +5,17 @@ What bites: nothing heavy may be imported here; ``unmask --help`` loads neither 
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import NamedTuple
 
 from unmask import __version__
-from unmask.cli.terminal import complain, print_line
+from unmask.cli.streams import complain, flush_results, print_line
 from unmask.errors import CheckFailed, MissingExtra, Stopped, UserError, did_you_mean
 
 DONE, CHECK_FAILED, USERS_MISTAKE, OUR_MISTAKE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75, 130
@@ -23,16 +26,22 @@ class Command(NamedTuple):
 
     module: str
     help: str
+    function: str = ""
+    """Its name there, where the command's own name is that of the function of Python."""
 
 
 COMMANDS = {
     "demo": Command("unmask.cli.demo", "The whole story on text that is already on this machine"),
     "corpus": Command("unmask.cli.corpus", "Build a corpus from text, and show what is in it"),
-    "pretrain": Command("unmask.cli.pretrain", "Train an encoder by masked language modelling, or resume a run"),
-    "evaluate": Command("unmask.cli.evaluate", "Measure a model on masks that never change"),
+    "pretrain": Command(
+        "unmask.cli.pretrain", "Train an encoder by masked language modelling, or resume a run", "pretrain_command"
+    ),
+    "evaluate": Command("unmask.cli.evaluate", "Measure a model on masks that never change", "evaluate_command"),
     "fill": Command("unmask.cli.infer", "Say what a model expects under [MASK]"),
     "score": Command("unmask.cli.infer", "Score how expected each text is"),
     "embed": Command("unmask.cli.infer", "Turn texts into vectors"),
+    "runs": Command("unmask.cli.runs", "List, show and compare runs"),
+    "doctor": Command("unmask.cli.doctor", "Say what works on this machine, and what to do where it does not"),
 }
 
 EXTRAS = dict.fromkeys(("matplotlib", "pyarrow", "scipy", "sklearn", "torch"), "train")
@@ -42,8 +51,17 @@ EXTRAS = dict.fromkeys(("matplotlib", "pyarrow", "scipy", "sklearn", "torch"), "
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command in ``arguments`` (by default the process's own) and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with _terminable():
+        return _answered(words)
+
+
+def _answered(words: list[str]) -> int:
+    """Run the command in ``words`` and turn what it raises into an exit code."""
     try:
-        return _run(words)
+        code = _run(words)
+        flush_results()
+    except BrokenPipeError:  # who reads the results has enough of them
+        return DONE
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
@@ -62,9 +80,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return STOPPED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except MemoryError as error:
+        complain(f"the memory is not enough ({error}); ask for fewer or shorter rows, or for a smaller model")
+        return USERS_MISTAKE
     except Exception:  # noqa: BLE001  # the edge of the program: Python itself would exit with 1, which means "a check said no"
         traceback.print_exc()
         return OUR_MISTAKE
+    else:
+        return code
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does: what was begun is removed; by default nothing would be."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(words: list[str]) -> int:
@@ -88,7 +124,8 @@ def _invoke(name: str, arguments: list[str]) -> int:
     import typer
     from typer.main import get_command
 
-    found: Callable[..., None] | typer.Typer = getattr(import_module(COMMANDS[name].module), name)
+    command = COMMANDS[name]
+    found: Callable[..., None] | typer.Typer = getattr(import_module(command.module), command.function or name)
     if isinstance(found, typer.Typer):
         app = found
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from unmask.runs import RunDirectory
 EXAMPLES = 6
 
 
-def load(where: Path | str) -> Predictor:
+def load(where: str | PathLike[str]) -> Predictor:
     """Return the model that ``where`` names, ready to fill, score and embed. Raises ModelError."""
     return predictor_of(resolve(Path(where)))
 
@@ -47,8 +49,11 @@ def evaluate_model(found: Resolved, corpus: Corpus, documents: int, split: HeldO
     return evaluation_object(found.origin, frozen, figures(scores, frozen))
 
 
-def finish_run(run: RunDirectory, corpus: Corpus, documents: int) -> dict[str, Any]:
-    """Write evaluation.json, fills.json and report.html of ``run`` and return the evaluation."""
+def finish_run(run: RunDirectory, corpus: Corpus, documents: int, ending: Mapping[str, Any]) -> dict[str, Any]:
+    """Write evaluation.json, fills.json and report.html of ``run`` and return the evaluation.
+
+    ``ending`` is what run.json will say once all of this is on the disk; the report says it already.
+    """
     found = resolve(run.path)
     evaluation = evaluate_model(found, corpus, documents)
     predictor = predictor_of(found)
@@ -56,16 +61,16 @@ def finish_run(run: RunDirectory, corpus: Corpus, documents: int) -> dict[str, A
     fills = example_fills(predictor.fill, predictor.mask_token, found.tokenizer, texts, EXAMPLES)
     files.write_json(run.path / "evaluation.json", evaluation)
     files.write_json(run.path / "fills.json", {"fills": fills})
-    write_report(run)
+    write_report(run, ending)
     return evaluation
 
 
-def write_report(run: RunDirectory) -> None:
-    """Write report.html from the run's own files."""
+def write_report(run: RunDirectory, ending: Mapping[str, Any]) -> None:
+    """Write report.html from the run's own files; ``ending`` is what run.json is about to say beside what it says."""
     fills = run.read("fills.json") or {"fills": []}
     page = render_run(
         RunData(
-            run=run.state,
+            run={**run.state, **ending},
             settings=run.settings,
             environment=run.read("environment.json") or {},
             metrics=run.metrics(),

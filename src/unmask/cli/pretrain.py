@@ -5,38 +5,41 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
 
-from unmask.cli.corpus import open_or_build
+from unmask.cli.corpus import open_or_build, training_corpus
+from unmask.cli.figures import print_figures
 from unmask.cli.measure import finish_run
-from unmask.cli.terminal import JsonFlag, QuietFlag, Terminal, duration, rate
+from unmask.cli.terminal import JsonFlag, QuietFlag, Report, Terminal, duration, progress_for, rate
 from unmask.corpus.build import CorpusSettings
-from unmask.corpus.directory import Corpus, open_corpus
+from unmask.corpus.directory import Corpus
 from unmask.corpus.tokenizer import TokenizerSettings
 from unmask.errors import RunError, SettingError, Stopped
 from unmask.evaluation.masked import EvaluationSettings, freeze, score_frozen
 from unmask.masking.mask import MaskingSettings
+from unmask.masking.unit import Unit, checked, name_of
 from unmask.model.config import ModelSettings, resolve
 from unmask.model.flops import num_parameters
 from unmask.model.heads import new_masked_lm
 from unmask.objectives import OBJECTIVES, ObjectiveSettings
 from unmask.runs import RunDirectory, refuse_occupied
-from unmask.settings import Settings, read_settings
+from unmask.settings import Changes, Settings, read_settings
 from unmask.training.batches import StepBatches
 from unmask.training.budget import Budget, parse_budget, steps_for
 from unmask.training.loop import Plan, TrainingSettings, train, trial_steps
-from unmask.training.machine import differences, environment, prepare
+from unmask.training.machine import differences, environment, peak_memory, prepare
 from unmask.training.optim import OptimizerSettings, ScheduleSettings
 
 WATCHED_DOCUMENTS = 100
 """Held-out documents that a run looks at while it trains; all that the recipe names are measured at its end."""
 EVALUATIONS = 13
 
-Progress = Callable[..., None]
+BUDGET = "10m"
 
 
 class PretrainSettings(Settings):
@@ -53,53 +56,87 @@ class PretrainSettings(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
 
 
-def pretrain(
+def pretrain_command(
     recipe: Annotated[list[str] | None, typer.Argument(help="RECIPE.yaml and group.key=value words.")] = None,
     corpus: Annotated[str | None, typer.Option(help="A corpus directory, or text to build one from.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the run is written.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="A run to go on with.")] = None,
-    budget: Annotated[str, typer.Option(help="NUMBER(s|m|h|d|tok|steps): how long to train.")] = "10m",
+    resume: Annotated[Path | None, typer.Option(help="A run to go on with, as it was started.")] = None,
+    budget: Annotated[str | None, typer.Option(help=f"NUMBER(s|m|h|d|tok|steps), {BUDGET} by default.")] = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
     """Train an encoder by masked language modelling."""
     terminal = Terminal(json=json, quiet=quiet)
-    if resume is not None:
-        with terminal.progress() as progress:
-            run = resume_run(resume, progress, terminal.say)
-    else:
+    file, words = recipe_and_words(recipe or [])
+    run = pretrain(corpus, out, settings=words, recipe=file, budget=budget, resume=resume, progress=not quiet)
+    terminal.emit({"run": str(run.path), **run.evaluation})
+    print_figures(terminal, run.evaluation["mlm"])
+    terminal.next_step(f'open {run.path / "report.html"}, or: unmask fill {run.path} "The [MASK] of the array."')
+
+
+def pretrain(
+    corpus: str | PathLike[str] | None = None,
+    out: str | PathLike[str] | None = None,
+    *,
+    settings: Changes = (),
+    recipe: str | PathLike[str] | None = None,
+    budget: str | None = None,
+    masking_unit: Unit | None = None,
+    resume: str | PathLike[str] | None = None,
+    progress: bool | Report = True,
+) -> RunDirectory:
+    """Train an encoder on ``corpus`` (a corpus directory, or text to build one from) and return its finished run.
+
+    ``settings`` change those of ``recipe``, a YAML file. ``budget`` is NUMBER(s|m|h|d|tok|steps), 10m by default.
+    ``masking_unit`` maps rows to (R, L) whole numbers: what has the same number in a document is hidden together.
+    ``resume`` goes on with a stopped run, alone or with the run's own ``masking_unit``. ``progress`` is shown, or
+    not, or told to a function of (stage, done, total, words). Ctrl-C and SIGTERM save and raise Stopped; what can not
+    be done raises a UserError.
+    """
+    with progress_for(progress) as told:
+        if resume is not None:
+            new = {"corpus": corpus, "out": out, "settings": settings, "recipe": recipe, "budget": budget}
+            if given := [name for name, value in new.items() if value]:
+                raise SettingError(f"a run that is resumed has its own {', '.join(given)}; leave that out")
+            return resume_run(Path(resume), told, Terminal(quiet=not progress).say, masking_unit)
         if out is None or corpus is None:
             raise SettingError(
                 "give --corpus DIR|SOURCE and --out RUN for a new run, or --resume RUN to go on with one"
             )
-        settings = pretrain_settings(recipe or [])
-        parsed = parse_budget(budget)
-        refuse_occupied(out)
-        with terminal.progress() as progress:
-            built = open_or_build(corpus, settings.corpus, settings.tokenizer, progress)
-            run = start_run(built, out, settings, parsed, progress)
-    evaluation = run.read("evaluation.json") or {}
-    terminal.emit({"run": str(run.path), **evaluation})
-    print_figures(terminal, evaluation["mlm"])
-    terminal.next_step(f'open {run.path / "report.html"}, or: unmask fill {run.path} "The [MASK] of the array."')
+        chosen = read_settings(PretrainSettings, Path(recipe) if recipe else None, settings)
+        parsed = parse_budget(budget or BUDGET)
+        refuse_occupied(Path(out))
+        built = open_or_build(fspath(corpus), chosen.corpus, chosen.tokenizer, told)
+        return start_run(built, Path(out), chosen, parsed, told, masking_unit)
+
+
+def recipe_and_words(words: list[str]) -> tuple[Path | None, list[str]]:
+    """Return the recipe, where one is named, and the group.key=value words of a command line."""
+    recipes = [word for word in words if "=" not in word]
+    if len(recipes) > 1:
+        raise SettingError(f"one recipe at most, got {', '.join(recipes)}; settings are written group.key=value")
+    return Path(recipes[0]) if recipes else None, [word for word in words if "=" in word]
 
 
 def pretrain_settings(words: list[str]) -> PretrainSettings:
     """Return the settings in ``words``: at most one recipe, then group.key=value."""
-    recipes = [word for word in words if "=" not in word]
-    if len(recipes) > 1:
-        raise SettingError(f"one recipe at most, got {', '.join(recipes)}; settings are written group.key=value")
-    overrides = [word for word in words if "=" in word]
-    return read_settings(PretrainSettings, Path(recipes[0]) if recipes else None, overrides)
+    return read_settings(PretrainSettings, *recipe_and_words(words))
 
 
 def start_run(
-    corpus: Corpus, out: Path, settings: PretrainSettings, budget: Budget, progress: Progress
+    corpus: Corpus,
+    out: Path,
+    settings: PretrainSettings,
+    budget: Budget,
+    progress: Report,
+    unit: Unit | None = None,
 ) -> RunDirectory:
     """Train a new model on ``corpus`` and return its finished run. Raises Stopped where a signal ended it early."""
-    plan = _plan(corpus, settings, budget.seconds or 0.0)
+    settings = settings.model_copy(update={"masking": _masking(settings.masking, unit)})
+    plan = _plan(corpus, settings, budget.seconds or 0.0, unit)
     plan = replace(plan, max_steps=_max_steps(plan, corpus, settings, budget))
     config = plan.model.config
+    batches = _batches(corpus, settings, unit)
     run = RunDirectory.create(
         out,
         kind="pretrain",
@@ -114,48 +151,70 @@ def start_run(
         parent=None,
         corpus={"path": str(corpus.directory.resolve()), "fingerprint": corpus.fingerprint},
         task=None,
+        masking_unit=name_of(unit) if unit else None,
         model={"preset": settings.model.preset, "parameters": num_parameters(config), "config": asdict(config)},
+        num_rows=batches.rows.num_rows,
+        packing=batches.rows.efficiency,
+        mask_rates=batches.mask_rates(),
     )
-    return _run(run, corpus, settings, plan, progress)
+    with run.exclusive():
+        return _run(run, corpus, settings, plan, progress)
 
 
-def resume_run(path: Path, progress: Progress, say: Callable[[str], None]) -> RunDirectory:
+def resume_run(path: Path, progress: Report, say: Callable[[str], None], unit: Unit | None = None) -> RunDirectory:
     """Go on with the run at ``path`` from its last good checkpoint and return it finished."""
     run = RunDirectory(path)
     state = run.state
     if state["status"] == "finished":
         raise RunError(f"{path}: is finished ({state['step']:,} steps); start a new run with --out")
+    recorded, given = state.get("masking_unit"), name_of(unit) if unit else None
+    if recorded != given:
+        raise RunError(
+            f"{path}: was started with masking_unit={recorded}, got {given}; unmask.pretrain takes it beside resume"
+        )
     settings = PretrainSettings.parse(run.settings)
-    corpus = open_corpus(Path(state["corpus"]["path"]))
+    corpus = training_corpus(run.path, state["corpus"])
     if corpus.fingerprint != state["corpus"]["fingerprint"]:
         raise RunError(
             f"{corpus.directory}: is not the corpus that {path} was started on; bring that one back or start anew"
         )
     before = run.read("environment.json") or {}
-    same = settings.training.model_copy(update={"compile": "yes" if before.get("compiled") else "no"})
-    plan = replace(_plan(corpus, settings.model_copy(update={"training": same}), 0.0), max_steps=state["max_steps"])
+    same = settings.training.model_copy(update={"compile": "always" if before.get("compiled") else "never"})
+    settings = settings.model_copy(update={"training": same})
+    plan = replace(_plan(corpus, settings, 0.0, unit), max_steps=state["max_steps"])
     for line in differences(before, environment(plan.machine)):
         say(f"this run goes on elsewhere and will not be equal to the bit: {line}")
-    run.update(attempt=state["attempt"] + 1, status="running")
-    return _run(run, corpus, settings, plan, progress)
-
-
-def _run(run: RunDirectory, corpus: Corpus, settings: PretrainSettings, plan: Plan, progress: Progress) -> RunDirectory:
     with run.exclusive():
-        try:
-            reached_the_end = train(run, plan, lambda line: progress(*progress_of(line, plan.max_steps)))
-        except RunError:
-            run.update(status="failed")
+        run.update(attempt=run.state["attempt"] + 1, status="running")
+        return _run(run, corpus, settings, plan, progress)
+
+
+def _run(run: RunDirectory, corpus: Corpus, settings: PretrainSettings, plan: Plan, progress: Report) -> RunDirectory:
+    """Train, measure and return ``run``, which this process holds. Raises Stopped where a signal ended it early."""
+    try:
+        if train(run, plan, lambda line: progress(*progress_of(line, plan.max_steps))):
+            ending = {"status": "finished", "peak_memory": peak_memory()}
+            finish_run(run, corpus, settings.evaluation.documents, ending)
+            run.update(**ending)
+            return run
+    except RunError:
+        run.update(status="failed")
+        raise
+    except KeyboardInterrupt:
+        if not run.checkpoints():
             raise
-        if not reached_the_end:
-            run.update(status="stopped")
-            raise Stopped(f"stopped at step {run.state['step']:,}; go on with: unmask pretrain --resume {run.path}")
-        finish_run(run, corpus, settings.evaluation.documents)
-        run.update(status="finished")
-    return run
+    run.update(status="stopped", peak_memory=peak_memory())
+    raise Stopped(f"stopped at step {run.state['step']:,}; go on with: unmask pretrain --resume {run.path}")
 
 
-def _plan(corpus: Corpus, settings: PretrainSettings, budget_seconds: float) -> Plan:
+def _masking(settings: MaskingSettings, unit: Unit | None) -> MaskingSettings:
+    """Return the settings that say of themselves whether the unit of hiding is the user's own."""
+    if unit is None and settings.unit == "function":
+        raise SettingError("masking.unit is 'function', and none is given: pass masking_unit=... to unmask.pretrain")
+    return settings.model_copy(update={"unit": "function"}) if unit else settings
+
+
+def _plan(corpus: Corpus, settings: PretrainSettings, budget_seconds: float, unit: Unit | None) -> Plan:
     """Put the parts together; ``max_steps`` is still open."""
     training = settings.training
     machine = prepare(
@@ -173,20 +232,27 @@ def _plan(corpus: Corpus, settings: PretrainSettings, budget_seconds: float) -> 
     return Plan(
         model=model,
         objective=OBJECTIVES[settings.objective.name],
-        make_batches=StepBatches(
-            rows=corpus.rows(training.row_length),
-            vocabulary=corpus.vocabulary,
-            masking=settings.masking,
-            seed=training.seed,
-            batch_rows=training.batch_rows,
-            micro_batch_rows=training.micro_batch_rows,
-        ),
+        make_batches=_batches(corpus, settings, unit),
+        sources=corpus.source_names,
         watched=freeze(corpus, min(WATCHED_DOCUMENTS, settings.evaluation.documents)),
         machine=machine,
         optimizer=settings.optimizer,
         schedule=settings.schedule,
         training=training,
         max_steps=0,
+    )
+
+
+def _batches(corpus: Corpus, settings: PretrainSettings, unit: Unit | None) -> StepBatches:
+    training = settings.training
+    return StepBatches(
+        rows=corpus.rows(training.row_length),
+        vocabulary=corpus.vocabulary,
+        masking=settings.masking,
+        seed=training.seed,
+        batch_rows=training.batch_rows,
+        micro_batch_rows=training.micro_batch_rows,
+        unit=checked(unit) if unit else None,
     )
 
 
@@ -197,7 +263,7 @@ def _max_steps(plan: Plan, corpus: Corpus, settings: PretrainSettings, budget: B
         score_frozen(plan.model, plan.watched, plan.machine.precision)
     return steps_for(
         budget,
-        step_tokens=settings.training.batch_rows * rows.num_tokens / rows.num_rows,
+        step_tokens=settings.training.batch_rows * rows.tokens_per_row,
         run_step=trial_steps(plan),
         overhead_seconds=EVALUATIONS * (time.perf_counter() - start),
     )
@@ -223,21 +289,3 @@ def progress_of(line: dict[str, Any], max_steps: int) -> tuple[str, int, int, st
             return "training", step, max_steps, words
         case _:
             return "training", step, max_steps, f"{line['kind']} at step {step}"
-
-
-def print_figures(terminal: Terminal, mlm: dict[str, Any]) -> None:
-    """Print the table of cross entropies beside the unigram line, and the gap."""
-
-    def cell(figure: dict[str, Any] | None) -> str:
-        return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]" if figure else "none asked"
-
-    rows = [
-        (name, cell(mlm["cross_entropy"][name]), cell(mlm["unigram"][name]))
-        for name in ("masked", "random", "kept", "all")
-    ]
-    terminal.table(["held-out, in nats", "cross entropy", "unigram line"], rows)
-    accuracy = mlm["accuracy"]["masked"]
-    terminal.result(f"At [MASK] the model is {cell(mlm['gap'])} nats better than word frequency;")
-    terminal.result(
-        f"the right token is first for {accuracy['1']['value']:.1%}, among five for {accuracy['5']['value']:.1%}."
-    )

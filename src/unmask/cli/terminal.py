@@ -1,4 +1,4 @@
-"""The one place where the terminal is touched: results on standard output, words and progress on standard error.
+"""What a command speaks through: results on standard output, words and progress on standard error.
 
 What bites: texts and tokens hold square brackets ("[MASK]"), which rich takes for markup; it is off everywhere here.
 """
@@ -6,10 +6,11 @@ What bites: texts and tokens hold square brackets ("[MASK]"), which rich takes f
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from types import TracebackType
 from typing import Annotated, Any, Self
 
@@ -20,6 +21,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from unmask.cli.streams import console, print_line
+
+Report = Callable[..., None]
+"""Who is told of progress: a function of (stage, done, total, words); see :class:`Progress`."""
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", help="No progress and no hints; results only.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Where chance starts.")]
@@ -27,16 +33,6 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Where chance sta
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_FRAMES = 0.1
 NAME_WIDTH, BAR_WIDTH = 18, 10
-
-
-def complain(message: str) -> None:
-    """Print ``message`` as the one line that an error is."""
-    _console(stderr=True).print(f"unmask: {' '.join(message.split())}", soft_wrap=True)
-
-
-def print_line(text: str) -> None:
-    """Print ``text`` on standard output as it stands."""
-    sys.stdout.write(f"{text}\n")
 
 
 def count(number: int) -> str:
@@ -71,8 +67,8 @@ class Terminal:
         self.json = json
         self.quiet = quiet
         self._emitted = False
-        self._results = _console(stderr=False)
-        self._words = _console(stderr=True)
+        self._results = console(stderr=False)
+        self._words = console(stderr=True)
 
     def say(self, words: str = "") -> None:
         """Tell the user what is going on, on standard error."""
@@ -96,18 +92,39 @@ class Terminal:
         if not self.json:
             self._results.print(text, soft_wrap=not self._results.is_terminal)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
-        """Print a table, unless --json speaks: the first column holds names, the others figures."""
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", words: int = 1) -> None:
+        """Print a table, unless --json speaks: the first ``words`` columns hold words, the others figures."""
         if self.json:
             return
         if title:
-            self._results.print(f"\n{title}", style="bold")
+            self.title(title)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for place, column in enumerate(columns):
-            table.add_column(column, justify="right" if place else "left", overflow="fold")
+            table.add_column(column, justify="left" if place < words else "right", overflow="fold")
         for row in rows:
             table.add_row(*row)
-        self._results.print(table)
+        self._print_table(table)
+
+    def title(self, text: str) -> None:
+        """Print the heading of what follows, unless --json speaks."""
+        if not self.json:
+            self._results.print(f"\n{text}", style="bold")
+
+    def facts(self, rows: Iterable[Sequence[str]]) -> None:
+        """Print rows of words without a heading, unless --json speaks; what is long goes on in its own column."""
+        if self.json:
+            return
+        table = Table.grid(padding=(0, 2))
+        for row in rows:
+            table.add_row(*row)
+        self._print_table(table)
+
+    def _print_table(self, table: Table) -> None:
+        """Print ``table`` without a blank line above it and without the spaces that fill its lines up."""
+        with self._results.capture() as drawn:
+            self._results.print(table)
+        lines = [line.rstrip() for line in drawn.get().splitlines()]
+        print_line("\n".join(lines if lines[0] else lines[1:]))
 
     def progress(self) -> Progress:
         """Return a fresh display of progress, to be entered with ``with``."""
@@ -117,14 +134,18 @@ class Terminal:
 class Progress:
     """Progress through stages: ``progress("reading", done, total, "words")``; another name begins another stage.
 
-    A line that redraws where standard error is a terminal; elsewhere plain lines: the first, the last, and between them
-    one every ten seconds. ``total`` is None where the end is not known.
+    A line that redraws where standard error is a terminal, and in a notebook; elsewhere plain lines: the first, the last,
+    and between them one every ten seconds. ``total`` is None where the end is not known.
     """
 
     def __init__(self, console: Console, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._quiet = quiet
         self._clock = clock
-        self._show: _Redrawn | _PlainLines = _Redrawn(console) if console.is_terminal else _PlainLines(console)
+        self._show: _Redrawn | _PlainLines | _InNotebook
+        if console.is_jupyter:
+            self._show = _InNotebook()
+        else:
+            self._show = _Redrawn(console) if console.is_terminal else _PlainLines(console)
         self._stage: _Stage | None = None
 
     def __call__(self, stage: str, done: int, total: int | None = None, words: str = "") -> None:
@@ -157,6 +178,11 @@ class Progress:
         self._stage = None
 
 
+def progress_for(progress: bool | Report) -> AbstractContextManager[Report]:
+    """Return the display of progress that a function of Python is asked for: ours, none, or the caller's own."""
+    return Terminal(quiet=not progress).progress() if isinstance(progress, bool) else nullcontext(progress)
+
+
 @dataclass(slots=True)
 class _Stage:
     name: str
@@ -165,6 +191,12 @@ class _Stage:
     done: int = 0
     total: int | None = None
     words: str = ""
+
+    @property
+    def bar(self) -> str:
+        """How far it is, drawn; nothing where the end is not known."""
+        filled = round(BAR_WIDTH * self.done / self.total) if self.total else 0
+        return "━" * filled + "─" * (BAR_WIDTH - filled) if self.total else ""
 
     def how_far(self, between: str = "") -> str:
         """Return name and numbers, with ``between`` after the name."""
@@ -202,8 +234,7 @@ class _Redrawn:
 
     def now(self, stage: _Stage) -> None:
         self._live.start()
-        filled = round(BAR_WIDTH * stage.done / stage.total) if stage.total else 0
-        self._draw(stage.how_far("━" * filled + "─" * (BAR_WIDTH - filled) if stage.total else ""), stage.words)
+        self._draw(stage.how_far(stage.bar), stage.words)
 
     def last(self, stage: _Stage, seconds: float) -> None:
         self._draw(stage.how_far(f"{duration(seconds):<{BAR_WIDTH}}"), stage.words)
@@ -216,9 +247,28 @@ class _Redrawn:
         self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
+class _InNotebook:
+    """Progress in Jupyter: a line a stage below the cell, the last one moving. Needs no widgets."""
+
+    seconds_between = SECONDS_BETWEEN_FRAMES
+
+    def __init__(self) -> None:
+        self._display: Callable[..., Any] = import_module("IPython.display").display
+        self._line: Any = None
+
+    def now(self, stage: _Stage) -> None:
+        self._draw(_joined(stage.how_far(stage.bar), stage.words))
+
+    def last(self, stage: _Stage, seconds: float) -> None:
+        self._draw(_joined(stage.how_far(f"{duration(seconds):<{BAR_WIDTH}}"), stage.words))
+        self._line = None
+
+    def _draw(self, text: str) -> None:
+        if self._line is None:
+            self._line = self._display({"text/plain": text}, raw=True, display_id=True)
+        else:
+            self._line.update({"text/plain": text}, raw=True)
+
+
 def _joined(*parts: str) -> str:
     return "  ".join(filter(None, parts))
-
-
-def _console(*, stderr: bool) -> Console:
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)

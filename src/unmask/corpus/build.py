@@ -7,7 +7,6 @@ needed; ``out`` appears at the very end, whole, or not at all. A few dozen bytes
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from hashlib import blake2b
@@ -19,12 +18,12 @@ from unmask.corpus.cache import user_cache
 from unmask.corpus.directory import Corpus, open_corpus
 from unmask.corpus.docstrings import SOURCE as DOCSTRINGS
 from unmask.corpus.docstrings import docstrings_key
-from unmask.corpus.recipe import CorpusSettings, Progress, Source, quiet
+from unmask.corpus.recipe import CorpusSettings, Progress, Source, check_sources, quiet
 from unmask.corpus.spool import Spool
 from unmask.corpus.streams import files_of, is_stdin
 from unmask.corpus.tokenizer import TokenizerSettings
 from unmask.errors import DataError, MissingExtra
-from unmask.files import answered, publish_folder, working_folder
+from unmask.files import answered, locked, publish_folder, working_folder
 
 __all__ = ["CorpusSettings", "Progress", "Source", "build_corpus", "cached_corpus"]
 
@@ -38,17 +37,18 @@ def build_corpus(
 ) -> Corpus:
     """Build the corpus directory ``out`` from ``sources`` and open it.
 
-    Raises DataError where ``out`` exists, a source can not be read or there are too few documents, ModelError for a
-    tokenizer that does not serve and UserError where ``out`` can not be written.
+    Raises DataError where ``out`` exists, a source can not be read or there are too few documents, SettingError for
+    weights that make no mixture, ModelError for a tokenizer that does not serve and UserError where ``out`` can not be
+    written.
     """
+    check_sources(sources)
     try:
         from unmask.corpus.stages import Build
     except ImportError:
         raise MissingExtra("train", "pyarrow") from None
     if out.exists():
         raise DataError(out, "is already there; choose another --out or remove it")
-    aside = out.with_name(f".{out.name}.{os.getpid()}.aside")
-    with answered(out), working_folder(aside):
+    with answered(out), working_folder(out) as aside:
         with TemporaryDirectory(prefix="work-", dir=aside) as work, closing(Spool(Path(work))) as spool:
             Build(sources, corpus, tokenizer, progress, spool).write(aside, Path(work))
         publish_folder(aside, out)
@@ -71,7 +71,12 @@ def cached_corpus(
     folder = user_cache() / "corpora" / fingerprint
     if folder.exists():
         return open_corpus(folder)
-    return build_corpus(sources, folder, corpus, tokenizer, progress)
+    with answered(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder.with_name(f".{folder.name}.lock"), held=lambda: progress("waiting", 0, None)):
+        if folder.exists():  # another process built it while this one waited
+            return open_corpus(folder)
+        return build_corpus(sources, folder, corpus, tokenizer, progress)
 
 
 def _state(where: str) -> list[Any]:

@@ -1,6 +1,6 @@
 """A corpus on the disk: its manifest, and the door to its tokenizer, splits, rows and texts.
 
-What bites: opening looks at what is there and how long it is; only ``verify`` reads it all and compares checksums.
+What bites: opening reads every file once, to compare it with its checksum; open a corpus once a command.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from unmask.corpus.split import SPLITS
 from unmask.corpus.streams import opened
 from unmask.corpus.tokenizer import load_tokenizer, vocabulary_of
 from unmask.errors import DataError
-from unmask.files import digest, write_json, write_tensors
+from unmask.files import digest, digest_tensors, sealed, write_json, write_tensors
 
 FORMAT, VERSION = "unmask-corpus", 1
 
@@ -41,11 +41,11 @@ class Manifest:
     """What stands in manifest.json, beside the name and version of the format."""
 
     fingerprint: str
-    """Names the contents: the checksums of tokenizer and shards."""
+    """Names the contents: the checksums of tokenizer and shards, and the weights of a mixture."""
     tokenizer_fingerprint: str
     vocab_size: int
     sources: list[dict[str, Any]]
-    """name, where, weight, documents, characters of each source, in the order of their numbers."""
+    """name, where, weight (None: its natural share), documents, characters of each, in the order of their numbers."""
     documents: dict[str, int]
     """read, kept, exact_duplicates, near_duplicates, clusters."""
     refused: dict[str, dict[str, Any]]
@@ -59,7 +59,11 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write manifest.json to ``folder``."""
-        write_json(folder / "manifest.json", {"format": FORMAT, "version": VERSION, **asdict(self)})
+        write_json(folder / "manifest.json", self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """Return what manifest.json holds."""
+        return sealed({"format": FORMAT, "version": VERSION, **asdict(self)})
 
 
 class Corpus:
@@ -71,7 +75,16 @@ class Corpus:
         self.fingerprint = manifest.fingerprint
         self.tokenizer = load_tokenizer(directory / "tokenizer.json")
         self.vocabulary = vocabulary_of(self.tokenizer)
+        self._rows: dict[int, Tensors] = {}
         self._splits = {name: Split(directory, name, manifest.splits[name]["shards"]) for name in SPLITS}
+
+    def __fspath__(self) -> str:
+        return str(self.directory)
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """The names of the sources, in the order of their numbers."""
+        return tuple(source["name"] for source in self.manifest.sources)
 
     def split(self, name: Literal["train", "validation", "test"]) -> Split:
         """Return the split ``name``, memory-mapped."""
@@ -91,8 +104,10 @@ class Corpus:
             chosen = np.zeros(of.num_documents, dtype=np.bool_)
             chosen[np.argsort(of.documents(), kind="stable")[:max_documents]] = True
         kept = split == "train" and chosen is None
-        tensors = self._kept_rows(length) if kept else pack_split(of, length, chosen)
-        return PackedRows(tensors, of, self.vocabulary, length)
+        if kept and length not in self._rows:
+            self._rows[length] = self._kept_rows(length)
+        tensors = self._rows[length] if kept else pack_split(of, length, chosen)
+        return PackedRows(tensors, of, self.vocabulary, length, [source["weight"] for source in self.manifest.sources])
 
     def texts(self, split: Literal["validation", "test"]) -> Iterator[Text]:
         """Yield the documents of a held-out split as they were read, in the order of the split."""
@@ -111,35 +126,42 @@ class Corpus:
                 counts += np.bincount(shard.tokens[start : start + _COUNTED_TOKENS], minlength=len(counts))
         return counts
 
-    def verify(self) -> None:
-        """Compare every file with its checksum. Raises DataError that names the damaged ones."""
-        damaged = [name for name, known in self.manifest.checksums.items() if digest(self.directory / name) != known]
-        if damaged:
-            raise DataError(self.directory, f"damaged: {', '.join(damaged)}; build the corpus again")
-
     def _kept_rows(self, length: int) -> Tensors:
         path = self.directory / f"rows-{length}.safetensors"
-        mark = {"corpus": self.fingerprint}
         if path.exists():
             try:
                 tensors, metadata = open_tensors(path)
-                if metadata == mark:
+                if metadata == self._mark(tensors):
                     return tensors
             except DataError:
                 pass  # these are made from the shards: made again is as good as mended
         tensors = pack_split(self.split("train"), length)
         if not os.access(self.directory, os.W_OK):
             return tensors
-        write_tensors(path, tensors, mark)
+        write_tensors(path, tensors, self._mark(tensors))
         return open_tensors(path)[0]
+
+    def _mark(self, tensors: Tensors) -> dict[str, str]:
+        """Return what tells rows of another corpus, and damaged ones, from those that fit."""
+        return {"corpus": self.fingerprint, "checksum": digest_tensors(tensors)}
 
 
 def open_corpus(path: Path) -> Corpus:
-    """Return the corpus in the folder ``path``. Raises DataError where it is none, of another version or not whole."""
+    """Return the corpus in the folder ``path``, every file of it compared with its checksum.
+
+    Raises DataError where it is none, of another version, or a file of it is missing or damaged.
+    """
     manifest = _read_manifest(path)
-    for name in manifest.checksums:
-        if not (path / name).is_file():
-            raise DataError(path / name, "is missing; build the corpus again")
+    for name, known in manifest.checksums.items():
+        file = path / name
+        try:
+            found = digest(file)
+        except FileNotFoundError:
+            raise DataError(file, "is missing; build the corpus again") from None
+        except OSError as error:
+            raise DataError(file, f"can not be read ({error.strerror})") from None
+        if found != known:
+            raise DataError(file, "is damaged (its checksum does not hold); build the corpus again")
     return Corpus(path, manifest)
 
 
@@ -157,6 +179,9 @@ def _read_manifest(path: Path) -> Manifest:
     if values.get("version") != VERSION:
         raise DataError(file, f"is of version {values.get('version')}, this reads {VERSION}; build the corpus again")
     try:
-        return Manifest(**{field.name: values[field.name] for field in fields(Manifest)})
+        manifest = Manifest(**{field.name: values[field.name] for field in fields(Manifest)})
     except KeyError as error:
         raise DataError(file, f"is damaged (no {error}); build the corpus again") from None
+    if manifest.plain() != values:
+        raise DataError(file, "is damaged (its checksum does not hold); build the corpus again")
+    return manifest

@@ -30,7 +30,7 @@ def read_text(name: str, unit: str, refused: Refusals) -> Iterator[tuple[str, in
         return
     with opened_text(name, newline=None) as stream:
         found = False
-        for document in _documents(_pieces(stream), unit):
+        for document in _documents(pieces_of(stream), unit):
             found = True
             yield document
         if not found:
@@ -70,7 +70,7 @@ def _documents(pieces: Iterator[tuple[int, str]], unit: str) -> Iterator[tuple[s
         yield "".join(held), start
 
 
-def _pieces(stream: io.TextIOWrapper) -> Iterator[tuple[int, str]]:
+def pieces_of(stream: io.TextIOWrapper) -> Iterator[tuple[int, str]]:
     """Yield the lines of ``stream`` with their numbers, each in pieces of at most _PIECE characters."""
     line = 1
     while piece := stream.readline(_PIECE):

@@ -11,6 +11,7 @@ from unmask.corpus.docstrings import SOURCE, read_docstrings
 from unmask.corpus.documents import Document
 from unmask.corpus.plain import cut, read_text
 from unmask.corpus.refusals import Refusals, flaw_of
+from unmask.corpus.sequences import SUFFIXES, read_fasta
 from unmask.corpus.streams import files_of, suffixes_of
 from unmask.corpus.tables import read_csv, read_jsonl, read_parquet
 from unmask.errors import SettingError
@@ -34,11 +35,19 @@ def read_documents(source: str, *, name: str, document: str, field: str, refused
             yield Document(documented.text, name, documented.name)
         return
     for file in files_of(source):
-        table = TABLES.get(suffixes_of(file)[0])
-        located = read_text(file, document, refused) if table is None else table(file, field, refused)
-        for text, line in located:
+        for text, line in _located(file, document, field, refused):
             where = f"{file}:{line}"
             yield from (Document(part, name, where) for part in _sound_parts(text, where, refused))
+
+
+def _located(file: str, document: str, field: str, refused: Refusals) -> Iterator[tuple[str, int]]:
+    """Yield the texts in ``file``, each with its line, by the form that the suffix tells."""
+    suffix = suffixes_of(file)[0]
+    if suffix in TABLES:
+        return TABLES[suffix](file, field, refused)
+    if suffix in SUFFIXES:
+        return read_fasta(file, refused)
+    return read_text(file, document, refused)
 
 
 def _sound_parts(text: str, where: str, refused: Refusals) -> Iterator[str]:

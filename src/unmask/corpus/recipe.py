@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
+from unmask.corpus.order import LONGEST_PATTERN, pattern_counts
+from unmask.errors import SettingError
 from unmask.settings import OpenShare, Settings
 
 
@@ -38,7 +42,24 @@ class Source:
     name: str
     where: str
     """A file, folder, glob, ``-`` or ``docstrings``."""
-    weight: float = 1.0
+    weight: float | None = None
+    """Its share of the rows beside the other weights; None in all sources leaves each at its natural share."""
+
+
+def check_sources(sources: Sequence[Source]) -> None:
+    """Raise SettingError where sources share a name, or their weights make no mixture."""
+    names = [source.name for source in sources]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SettingError(f"there are two sources of the name {twice}; leave one out, or name them apart")
+    weights = [source.weight for source in sources if source.weight is not None]
+    for source in sources:
+        if source.weight is None and weights:
+            raise SettingError(f"{source.name} has no weight and others have; write {source.name}=WEIGHT, or no weight")
+        if source.weight is not None and not (source.weight > 0 and isfinite(source.weight)):
+            raise SettingError(f"the weight of {source.where} must be a number above 0, got {source.weight:g}")
+    if weights and not (counts := pattern_counts(weights)).all():
+        name = names[int(counts.argmin())]
+        raise SettingError(f"the weight of {name} is below 1 in {LONGEST_PATTERN:,} of all; raise it or leave it out")
 
 
 class Progress(Protocol):

@@ -15,6 +15,7 @@ BROKEN_JSON = "broken JSON"
 BROKEN_CSV = "broken CSV"
 FIELD_MISSING = "field missing"
 FIELD_NOT_TEXT = "field not text"
+NOT_A_SEQUENCE = "not a sequence"
 ROW_TOO_LONG = "row too long"
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")

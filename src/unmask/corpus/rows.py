@@ -1,17 +1,20 @@
 """Documents cut into windows, windows packed into rows, rows gathered into arrays.
 
 Cutting and packing happen once; gathering is in the hot path of training and does no work per token in Python. What
-bites: a window never crosses a document and begins at a word, unless a single word is longer than a window.
+bites: a window never crosses a document and begins at a word, unless a single word is longer than a window; and a row
+never crosses a source, so rows are numbered source by source.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from unmask.batch import Rows
+from unmask.corpus.order import RowOrder
 from unmask.corpus.shards import Split, Tensors
 from unmask.corpus.tokenizer import Vocabulary
 
@@ -103,6 +106,23 @@ def _best_fit(sizes: Indices, length: int) -> list[int]:
     return rows
 
 
+def pack_by_source(sizes: Indices, sources: Indices, length: int) -> tuple[Indices, Indices, npt.NDArray[np.int32]]:
+    """Pack like :func:`pack`, each row with things of one of ``sources`` (W,) only, and the rows source by source.
+
+    Also returns (num_rows,) the source of each row.
+    """
+    orders, row_sizes, row_sources = [], [], []
+    for source in np.unique(sources):
+        mine = np.flatnonzero(sources == source)
+        order, row_starts = pack(sizes[mine], length)
+        orders.append(mine[order])
+        row_sizes.append(np.diff(row_starts))
+        row_sources.append(np.full(len(row_starts) - 1, source, dtype=np.int32))
+    nothing = np.zeros(0, dtype=np.int64)
+    row_starts = np.cumsum(np.concatenate((np.zeros(1, dtype=np.int64), *row_sizes)))
+    return np.concatenate((nothing, *orders)), row_starts, np.concatenate((nothing, *row_sources)).astype(np.int32)
+
+
 def pack_split(split: Split, length: int, chosen: npt.NDArray[np.bool_] | None = None) -> Tensors:
     """Return the rows of ``split`` as the arrays that PackedRows reads; ``chosen`` (N,) are the documents wanted.
 
@@ -124,20 +144,36 @@ def pack_split(split: Split, length: int, chosen: npt.NDArray[np.bool_] | None =
                 words[cut.begin] - words[start],
                 split.documents()[first + cut.document],
                 np.full(len(cut.begin), number, dtype=np.int32),
+                shard.source[cut.document],
             )
         )
-    names = ("begin", "size", "offset", "word", "document", "shard")
+    names = ("begin", "size", "offset", "word", "document", "shard", "source")
     windows = {name: np.concatenate(arrays) for name, arrays in zip(names, zip(*parts, strict=True), strict=True)}
-    order, row_starts = pack(windows["size"].astype(np.int64) + NUM_SPECIAL, length)
-    return {name: array[order] for name, array in windows.items()} | {"row_starts": row_starts}
+    filled, sources = windows["size"].astype(np.int64) + NUM_SPECIAL, windows.pop("source")
+    order, row_starts, row_source = pack_by_source(filled, sources, length)
+    packed = {name: array[order] for name, array in windows.items()}
+    return packed | {"row_starts": row_starts, "row_source": row_source}
 
 
 class PackedRows:
     """The rows of a split, each of some windows [CLS] ... [SEP] side by side."""
 
-    def __init__(self, tensors: Tensors, split: Split, vocabulary: Vocabulary, length: int) -> None:
-        """Read what pack_split made of ``split`` for ``length``."""
+    def __init__(
+        self,
+        tensors: Tensors,
+        split: Split,
+        vocabulary: Vocabulary,
+        length: int,
+        weights: Sequence[float | None] = (None,),
+    ) -> None:
+        """Read what pack_split made of ``split`` for ``length``; ``weights`` has one entry a source."""
         self.length = length
+        self.source: npt.NDArray[np.int32] = tensors["row_source"]
+        """(num_rows,) the number of each row's source."""
+        self.num_sources = len(weights)
+        sizes = np.bincount(self.source, minlength=self.num_sources).tolist()
+        given = [weight for weight in weights if weight is not None]
+        self.order = RowOrder(sizes, given if len(given) > 1 else None)
         self.num_rows = len(tensors["row_starts"]) - 1
         self._row_starts, self._windows = tensors["row_starts"], tensors
         self._split, self._vocabulary = split, vocabulary
@@ -153,6 +189,15 @@ class PackedRows:
     def num_tokens(self) -> int:
         """Tokens of text in all rows; special ones and padding not counted."""
         return int(self._windows["size"].sum(dtype=np.int64))
+
+    @property
+    def tokens_per_row(self) -> float:
+        """Tokens of text in a row, the average over the order that rows are dealt in."""
+        in_row = np.add.reduceat(self._windows["size"], self._row_starts[:-1], dtype=np.int64)
+        if len(self.order.shares) == 1:
+            return float(in_row.mean())
+        by_source = np.bincount(self.source, weights=in_row) / np.bincount(self.source)
+        return float(self.order.shares @ by_source)
 
     @property
     def efficiency(self) -> float:

@@ -8,6 +8,7 @@ are encoded with special tokens as ordinary text, and what still comes out as on
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,9 @@ class ShardWriter:
         self._folder, self._split = folder, split
         self._dtype = np.uint16 if vocabulary.size <= 1 << 16 else np.uint32
         self.counts = {"documents": 0, "tokens": 0, "words": 0, "characters": 0, "shards": 0}
+        self.tokens_of: Counter[int] = Counter()
+        """Tokens by the number of their source."""
+        self.num_unknown, self._unk_id = 0, vocabulary.unk_id
         self._clear()
 
     def add(
@@ -103,6 +107,8 @@ class ShardWriter:
         self._waiting += len(tokens)
         self.counts["documents"] += 1
         self.counts["tokens"] += len(tokens)
+        self.tokens_of[source] += len(tokens)
+        self.num_unknown += int((tokens == self._unk_id).sum())
         self.counts["words"] += int(begins.sum())
         self.counts["characters"] += characters
         if self._waiting >= _SHARD_TOKENS:

@@ -37,6 +37,7 @@ from unmask.files import digest, write_bytes
 Splits = npt.NDArray[np.uint8]
 
 _TRAINING_CHARACTERS = 32_000_000  # what a tokenizer is trained on at most
+_MOST_UNKNOWN = 0.5
 _REPORT_EVERY = 1000
 
 
@@ -69,6 +70,8 @@ class Build:
         overlap = self._overlap(split)
         checksums = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
         contents = [checksum for name, checksum in checksums.items() if not name.startswith("text-")]
+        if len(self.sources) > 1:
+            contents += [str(source.weight) for source in self.sources if source.weight is not None]
         sources = zip(self.sources, self.read, strict=True)
         Manifest(
             fingerprint=blake2b("".join(contents).encode(), digest_size=16).hexdigest(),
@@ -137,8 +140,11 @@ class Build:
         """Refuse a corpus with an empty split."""
         where = ", ".join(source.where for source in self.sources)
         if not len(split):
-            refused = ", ".join(f"{refusal.count} refused: {reason}" for reason, refusal in self.refused.items())
-            raise DataError(where, f"there is no document in it{f' ({refused})' if refused else ''}")
+            refused = ", ".join(
+                f"{refusal.count} refused: {reason}, first at {refusal.first}"
+                for reason, refusal in self.refused.items()
+            )
+            raise DataError(where, f"there is no document in it{f' ({refused})' if refused else ''}; give some text")
         for number, count in enumerate(np.bincount(split, minlength=len(SPLITS)).tolist()):
             if not count:
                 name = SPLITS[number]
@@ -186,7 +192,20 @@ class Build:
                         held_out[number].write(json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n")
         for writer in writers:
             writer.flush()
+        self._check_train(writers[TRAIN])
         return {name: writer.counts for name, writer in zip(SPLITS, writers, strict=True)}
+
+    def _check_train(self, train: ShardWriter) -> None:
+        """Refuse text that the tokenizer does not know, and a weight for a source of which nothing came to ``train``."""
+        unknown = train.num_unknown / max(1, train.counts["tokens"])
+        if unknown > _MOST_UNKNOWN:
+            where = ", ".join(source.where for source in self.sources)
+            what = f"{unknown:.0%} of the tokens are unknown to the tokenizer"
+            raise DataError(where, f"{what}; set another tokenizer.kind: characters for sequences, bpe for any text")
+        for number, source in enumerate(self.sources):
+            if source.weight is not None and not train.tokens_of[number]:
+                what = f"none of its {self.read[number]['documents']} new documents came to train"
+                raise DataError(source.where, f"has a weight, but {what}; give it more text or leave it out")
 
     def _overlap(self, split: Splits) -> dict[str, float]:
         """Return the share of each held-out split's 8-grams that also occur in train."""

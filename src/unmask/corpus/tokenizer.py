@@ -1,8 +1,8 @@
 """Tokenizers: trained on the corpus or brought along, and what the rest must know of their vocabulary.
 
-WordPiece and byte-level BPE come out the same to the byte every time; ``unigram`` does not, since its trainer in the
-tokenizers library sums in the order of a randomly seeded hash table. What bites: nobody relies on post-processors,
-texts are encoded without special tokens and windows get their [CLS] and [SEP] when they are gathered.
+All kinds come out the same to the byte every time but ``unigram``, since its trainer in the tokenizers library sums in
+the order of a randomly seeded hash table. All read text in NFC, however it is typed. What bites: nobody relies on
+post-processors, texts are encoded without special tokens and windows get their [CLS] and [SEP] when they are gathered.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from unmask.errors import ModelError
 from unmask.settings import Settings
@@ -39,12 +39,16 @@ _UNUSED = re.compile(r"\[unused\d+\]|<unused\d+>|<extra_id_\d+>|<madeupword\d+>"
 _ALPHABET_SHARE = 4  # single characters take at most one in four places of a WordPiece vocabulary, the rest is [UNK]
 _BYTES = 256
 
+_LETTER = r"[\w&&[^\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]]"
+_LONGEST_RUN = 32  # letters; a longer one is a sequence of symbols, no word
+_WORD_OR_SYMBOL = Regex(rf"(?<!{_LETTER}){_LETTER}{{1,{_LONGEST_RUN}}}(?!{_LETTER})|\X")
+
 
 class TokenizerSettings(Settings):
     """Which tokenizer a corpus gets."""
 
-    kind: Literal["wordpiece", "bpe", "unigram"] = "wordpiece"
-    """BERT's WordPiece, ModernBERT's byte-level BPE, or a Unigram language model."""
+    kind: Literal["wordpiece", "bpe", "unigram", "characters"] = "wordpiece"
+    """BERT's WordPiece, ModernBERT's byte-level BPE, a Unigram language model, or one token a character."""
     vocab_size: Annotated[int, Field(ge=64, le=1 << 24)] = 8192
     """Size of the vocabulary, special tokens included; less where the text does not give more."""
     lowercase: bool = False
@@ -82,7 +86,8 @@ class Vocabulary:
 
 def train_tokenizer(texts: Sequence[str], settings: TokenizerSettings) -> Tokenizer:
     """Return a tokenizer of ``settings.kind`` trained on ``texts``."""
-    return {"wordpiece": _wordpiece, "bpe": _bpe, "unigram": _unigram}[settings.kind](texts, settings)
+    kinds = {"wordpiece": _wordpiece, "bpe": _bpe, "unigram": _unigram, "characters": _characters}
+    return kinds[settings.kind](texts, settings)
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -154,11 +159,8 @@ def _wordpiece(texts: Sequence[str], settings: TokenizerSettings) -> Tokenizer:
     number. So a first run only finds the alphabet, and the second one is handed it in sorted order.
     """
     tokenizer = _bert_shell(models.WordPiece(unk_token=UNK), settings)
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(tokenizer.normalizer.normalize_str(text))
-    ranked = sorted((character for character in counts if not character.isspace()), key=lambda c: (-counts[c], c))
-    kept = sorted(ranked[: settings.vocab_size // _ALPHABET_SHARE])
+    visible = [character for character in _by_frequency(texts, tokenizer.normalizer) if not character.isspace()]
+    kept = sorted(visible[: settings.vocab_size // _ALPHABET_SHARE])
     found = _train_wordpiece(tokenizer, texts, 0, SPECIAL, kept)
     alphabet = sorted(found.keys() - set(SPECIAL), key=lambda token: (token.startswith("##"), token))
     learned = _train_wordpiece(tokenizer, texts, settings.vocab_size, (*SPECIAL, *alphabet), kept)
@@ -167,7 +169,9 @@ def _wordpiece(texts: Sequence[str], settings: TokenizerSettings) -> Tokenizer:
 
 def _bert_shell(model: models.Model, settings: TokenizerSettings) -> Tokenizer:
     tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=settings.lowercase)
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.BertNormalizer(lowercase=settings.lowercase)]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     return tokenizer
@@ -219,6 +223,30 @@ def _unigram(texts: Iterable[str], settings: TokenizerSettings) -> Tokenizer:
     return _finished(tokenizer)
 
 
+def _characters(texts: Iterable[str], settings: TokenizerSettings) -> Tokenizer:
+    """Return a tokenizer of one token a character, white space included: merges are what BPE is here without.
+
+    A word is a run of letters and digits, or what a reader takes for one symbol (an emoji, an ideograph, a mark). In
+    scripts without spaces and in runs that are too long for a word, as in a protein, each symbol stands alone.
+    """
+    normalizer = _unicode(settings)
+    kept = sorted(_by_frequency(texts, normalizer)[: settings.vocab_size - len(SPECIAL)])
+    vocabulary = {token: number for number, token in enumerate((*SPECIAL, *kept))}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token=UNK, fuse_unk=False))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(_WORD_OR_SYMBOL, "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return _finished(tokenizer)
+
+
+def _by_frequency(texts: Iterable[str], normalizer: normalizers.Normalizer) -> list[str]:
+    """Return the characters of ``texts``, the most frequent first."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(normalizer.normalize_str(text))
+    return sorted(counts, key=lambda character: (-counts[character], character))
+
+
 def _unicode(settings: TokenizerSettings) -> normalizers.Normalizer:
     steps = [normalizers.NFC(), *([normalizers.Lowercase()] if settings.lowercase else [])]
     return normalizers.Sequence(steps)
@@ -226,7 +254,7 @@ def _unicode(settings: TokenizerSettings) -> normalizers.Normalizer:
 
 def _finished(tokenizer: Tokenizer) -> Tokenizer:
     """Declare the special tokens of a trained ``tokenizer`` and give it the template that other libraries rely on."""
-    swallows_space = not isinstance(tokenizer.model, models.WordPiece)  # there a word's token holds the space before it
+    swallows_space = isinstance(tokenizer.decoder, decoders.ByteLevel | decoders.Metaspace)  # spaces are part of words
     tokenizer.add_special_tokens(
         [AddedToken(name, lstrip=swallows_space and name == MASK, normalized=False, special=True) for name in SPECIAL]
     )

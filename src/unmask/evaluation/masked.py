@@ -20,6 +20,7 @@ from torch import nn
 
 from unmask.batch import IGNORE_INDEX, KINDS, MASKED, Batch, Rows, collate
 from unmask.corpus.directory import Corpus
+from unmask.errors import DataError
 from unmask.masking.mask import Masked, MaskingSettings, mask_rows
 from unmask.objectives import cross_entropies
 from unmask.settings import Count, Settings
@@ -31,6 +32,9 @@ FROZEN_SEED = 0x756E6D61736B
 FROZEN_WINDOW = 128
 ROWS_AT_ONCE = 32
 TOP = (1, 5)
+
+FREQUENCIES = (0, 1, 10, 100, 1_000, 10_000)
+"""Where the buckets of token frequency begin: occurrences in the training text."""
 
 HeldOut = Literal["validation", "test"]
 
@@ -48,8 +52,11 @@ class FrozenSet:
 
     rows: Rows
     masked: Masked
-    unigram: npt.NDArray[np.float64]
-    """(V,) cross entropy of each token under the frequencies of the training text, in nats."""
+    counts: npt.NDArray[np.int64]
+    """(V,) how often each token occurs in the training text."""
+    source: npt.NDArray[np.int32]
+    """(R,) the number of the source that each row's text is from."""
+    source_names: tuple[str, ...]
     fingerprint: str
     num_documents: int
     characters_per_token: float
@@ -75,12 +82,18 @@ class Scores:
     rank: npt.NDArray[np.int64]
     """How many tokens the model held more likely than the true one."""
     unigram: npt.NDArray[np.float64]
+    """What a guesser by frequency would lose there, in nats."""
+    count: npt.NDArray[np.int64]
+    """How often the true token occurs in the training text."""
     kind: npt.NDArray[np.int8]
     document: npt.NDArray[np.uint64]
 
 
 def freeze(corpus: Corpus, documents: int, split: HeldOut = "validation") -> FrozenSet:
-    """Return the frozen set of the first ``documents`` documents of ``split``."""
+    """Return the frozen set of the first ``documents`` documents of ``split``.
+
+    Raises DataError where they are so few that nothing in them is masked.
+    """
     packed = corpus.rows(FROZEN_WINDOW, split=split, max_documents=documents)
     rows = packed.gather(np.arange(packed.num_rows))
     vocabulary = corpus.vocabulary
@@ -93,6 +106,13 @@ def freeze(corpus: Corpus, documents: int, split: HeldOut = "validation") -> Fro
         epoch=np.zeros(len(rows.input_ids), np.int64),
         rate=FROZEN_MASKING.mlm_probability,
     )
+    if not (masked.kind == MASKED).any():
+        tokens = corpus.manifest.splits[split]["tokens"]
+        raise DataError(
+            corpus.directory,
+            f"{split} is too small to measure on ({tokens} tokens, none of them masked); "
+            f"build it with more text or a larger corpus.{split}",
+        )
     seen = blake2b(digest_size=8)
     for array in (masked.input_ids, masked.labels, rows.segment):
         seen.update(array.astype(np.int32).tobytes())
@@ -100,7 +120,9 @@ def freeze(corpus: Corpus, documents: int, split: HeldOut = "validation") -> Fro
     return FrozenSet(
         rows=rows,
         masked=masked,
-        unigram=unigram_line(corpus.unigram_counts()),
+        counts=corpus.unigram_counts(),
+        source=packed.source,
+        source_names=corpus.source_names,
         fingerprint=f"{corpus.manifest.tokenizer_fingerprint[:8]}-{seen.hexdigest()}",
         num_documents=len(np.unique(rows.document[~rows.special])),
         characters_per_token=held_out["characters"] / max(1, held_out["tokens"]),
@@ -131,33 +153,92 @@ def score_frozen(model: nn.Module, frozen: FrozenSet, precision: Precision = nul
         ranks.append((logits > true).sum(1).numpy())
     model.train(training)
     asked = frozen.masked.labels != IGNORE_INDEX
+    truth = frozen.masked.labels[asked]
     return Scores(
         loss=np.concatenate(losses),
         rank=np.concatenate(ranks),
-        unigram=frozen.unigram[frozen.masked.labels[asked]],
+        unigram=unigram_line(frozen.counts)[truth],
+        count=frozen.counts[truth],
         kind=frozen.masked.kind[asked],
         document=frozen.rows.document[asked],
     )
 
 
+Chosen = npt.NDArray[np.bool_]
+
+
 def figures(scores: Scores, frozen: FrozenSet) -> dict[str, Any]:
-    """Return the ``mlm`` object of an unmask-evaluation: every figure with an interval over documents."""
+    """Return the ``mlm`` object of an unmask-evaluation: every figure with an interval over documents.
 
-    def figure(values: npt.NDArray[np.floating], chosen: npt.NDArray[np.bool_]) -> dict[str, Any] | None:
-        found: Figure | None = mean_by_cluster(values[chosen], scores.document[chosen])
-        return found.plain() if found else None
-
+    It has a part ``by_source`` where there are several.
+    """
     everywhere = np.ones(len(scores.kind), dtype=bool)
     parts = {name: scores.kind == number for number, name in enumerate(KINDS)} | {"all": everywhere}
     masked = parts["masked"]
+    bits = scores.loss / math.log(2) / frozen.characters_per_token
     return {
-        "cross_entropy": {name: figure(scores.loss, part) for name, part in parts.items()},
-        "unigram": {name: figure(scores.unigram, part) for name, part in parts.items()},
-        "gap": figure(scores.unigram - scores.loss, masked),
+        "cross_entropy": {name: _figure(scores, scores.loss, part) for name, part in parts.items()},
+        "unigram": {name: _figure(scores, scores.unigram, part) for name, part in parts.items()},
+        "gap": _figure(scores, scores.unigram - scores.loss, masked),
         "limit": None,
-        "accuracy": {"masked": {str(top): figure((scores.rank < top).astype(float), masked) for top in TOP}},
-        "bits_per_character": figure(scores.loss / math.log(2) / frozen.characters_per_token, masked),
+        "accuracy": {"masked": _accuracy(scores, masked)},
+        "accuracy_by_frequency": _by_frequency(scores, masked),
+        "bits_per_character": _figure(scores, bits, masked),
+        "positions": {name: int(part.sum()) for name, part in parts.items()},
+        **({"by_source": _by_source(scores, frozen, masked)} if len(frozen.source_names) > 1 else {}),
     }
+
+
+def _figure(scores: Scores, values: npt.NDArray[np.floating], chosen: Chosen) -> dict[str, Any] | None:
+    """Return the mean of ``values`` (N,) where ``chosen`` (N,), None where nothing is."""
+    found: Figure | None = mean_by_cluster(values[chosen], scores.document[chosen])
+    return found.plain() if found else None
+
+
+def _accuracy(scores: Scores, chosen: Chosen) -> dict[str, Any]:
+    return {str(top): _figure(scores, (scores.rank < top).astype(float), chosen) for top in TOP}
+
+
+def _by_frequency(scores: Scores, masked: Chosen) -> list[dict[str, Any]]:
+    """Return the figures at [MASK] by how often the true token occurs in the training text, empty buckets left out."""
+    bucket = np.digitize(scores.count, FREQUENCIES) - 1
+    found = []
+    for number, low in enumerate(FREQUENCIES):
+        chosen = masked & (bucket == number)
+        if not chosen.any():
+            continue
+        found.append(
+            {
+                "bucket": _bucket_name(low, *FREQUENCIES[number + 1 : number + 2]),
+                "positions": int(chosen.sum()),
+                "accuracy": _accuracy(scores, chosen),
+                "cross_entropy": _figure(scores, scores.loss, chosen),
+                "unigram": _figure(scores, scores.unigram, chosen),
+            }
+        )
+    return found
+
+
+def _by_source(scores: Scores, frozen: FrozenSet, masked: Chosen) -> dict[str, Any]:
+    """Return the figures at [MASK] by the source of the text, all against the one unigram line of the whole corpus."""
+    asked = frozen.masked.labels != IGNORE_INDEX
+    source = np.broadcast_to(frozen.source[:, None], asked.shape)[asked]
+    found = {}
+    for number, name in enumerate(frozen.source_names):
+        chosen, rows = masked & (source == number), frozen.source == number
+        found[name] = {
+            "cross_entropy": _figure(scores, scores.loss, chosen),
+            "unigram": _figure(scores, scores.unigram, chosen),
+            "documents": len(np.unique(frozen.rows.document[rows][~frozen.rows.special[rows]])),
+        }
+    return found
+
+
+def _bucket_name(low: int, end: int | None = None) -> str:
+    """Return ``10 to 99`` for the counts from ``low`` up to, without, ``end``."""
+    if end is None:
+        return f"{low:,} or more"
+    return f"{low:,}" if end == low + 1 else f"{low:,} to {end - 1:,}"
 
 
 def means(scores: Scores) -> dict[str, Any]:

@@ -52,8 +52,10 @@ class Predictor:
 
         A text with one mask gives a list of ``top_k`` dicts (``score``, ``token``, ``token_str``, ``sequence``), a text
         with several gives such a list for each. ``targets`` limits the choice to words of one token. Raises ModelError
-        where a text has no mask or a target is not one token.
+        where a text has no mask, a target is not one token or ``top_k`` is out of range.
         """
+        if not 1 <= top_k <= self._vocabulary.size:
+            raise ModelError(f"top_k must be in [1, {self._vocabulary.size}], the size of the vocabulary, got {top_k}")
         windows = self._windows(self._with_masks, texts)
         places = [np.flatnonzero(window == self._vocabulary.mask_id) for window in windows]
         for number, found in enumerate(places, start=1):
@@ -146,11 +148,12 @@ class Predictor:
         for best in np.argsort(-probability, kind="stable")[:top_k]:
             token, filled = int(choice[best]), window[1:-1].copy()
             filled[place - 1] = token
+            decoded = self._with_masks.decode([token])
             answers.append(
                 {
                     "score": float(probability[best]),
                     "token": token,
-                    "token_str": self._with_masks.decode([token]).strip(),
+                    "token_str": decoded.strip() or decoded,  # a token may be a space
                     "sequence": self._with_masks.decode(filled.tolist(), skip_special_tokens=False),
                 }
             )

@@ -34,6 +34,8 @@ def read_model(found: Resolved) -> MaskedLM:
             f"{found.weights}: does not fit its configuration: {name} is {shapes.get(name, 'missing')}, "
             f"{expected.get(name, 'nothing')} is expected ({len(wrong)} such)"
         )
+    if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
+        raise ModelError(f"{found.weights}: holds numbers that are not finite, in {broken[0]}; take another checkpoint")
     model.load_state_dict(weights)
     return model.eval()
 

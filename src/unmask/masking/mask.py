@@ -5,7 +5,6 @@ What bites: the masks depend on nothing but their arguments. Never add a generat
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -16,16 +15,17 @@ from pydantic import model_validator
 from unmask.batch import IGNORE_INDEX, KEPT, MASKED, RANDOM, Rows
 from unmask.masking import noise
 from unmask.masking.token import token_places
+from unmask.masking.unit import Unit
 from unmask.settings import Settings, Share
 
-UNITS: dict[str, Callable[[Rows], npt.NDArray[np.int32]]] = {"token": token_places}
+UNITS: dict[str, Unit] = {"token": token_places}
 
 
 class MaskingSettings(Settings):
     """What is hidden, how much of it, and what stands in its place."""
 
-    unit: Literal["token"] = "token"
-    """What is hidden as one piece."""
+    unit: Literal["token", "function"] = "token"
+    """What is hidden as one piece; function is one of your own, given from Python as masking_unit."""
     mlm_probability: Share = 0.15
     """Share of the ordinary tokens that are selected."""
     mask_replace_prob: Share = 0.8
@@ -63,14 +63,16 @@ def mask_rows(
     seed: int,
     epoch: npt.NDArray[np.integer],
     rate: npt.NDArray[np.floating] | float,
+    unit: Unit | None = None,
 ) -> Masked:
     """Hide tokens of ``rows``.
 
     ``epoch`` (R,) and ``rate`` (R,) or one number are those in force at each row. Random replacements are drawn from
-    ``ordinary_ids``, the tokenizer's ids that are not special, uniformly.
+    ``ordinary_ids``, the tokenizer's ids that are not special, uniformly. ``unit`` is the user's own, where the settings
+    say "function".
     """
     keys = noise.document_keys(seed, np.asarray(epoch)[:, None], rows.document)
-    place = UNITS[settings.unit](rows)
+    place = (unit or UNITS[settings.unit])(rows)
     chance = noise.uniform(noise.words(keys, place, noise.HIDDEN))
     selected = (chance < np.reshape(rate, (-1, 1))) & ~rows.special
 

@@ -31,8 +31,13 @@ COLOURS = {
     "series-2": "#fe0505",
     "series-3": "#fe0606",
     "series-4": "#fe0707",
+    "series-5": "#fe0808",
+    "series-6": "#fe0909",
+    "series-7": "#fe0a0a",
+    "series-8": "#fe0b0b",
 }
-LINE_STYLES = {"series-1": "-", "series-2": (0, (6, 2)), "series-3": (0, (2, 1.5)), "series-4": (0, (6, 2, 1.5, 2))}
+SOLID, DASHED, DOTTED, MIXED = "-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2))
+LINE_STYLES = {f"series-{place}": style for place, style in enumerate((SOLID, DASHED, DOTTED, MIXED) * 2, start=1)}
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "text.parse_math": False,  # a dollar sign is a dollar sign

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unmask.report.html import ABSENT, Block, Json, Prose, Section, Table, at, decimals, number, objects, percent, plain
+from unmask.report.html import (
+    ABSENT,
+    Block,
+    Details,
+    Json,
+    Prose,
+    Section,
+    Table,
+    at,
+    decimals,
+    flat,
+    number,
+    objects,
+    percent,
+    plain,
+)
 
 SPLITS = ("train", "validation", "test")
 
@@ -20,27 +35,46 @@ def data_card(corpus: Json | None) -> Section | None:
         blocks.append(
             Prose(
                 f"Overlap: {percent(leak)} of the 8-grams in the validation text also occur in the training text. "
-                "Near duplicates are kept in one split; what is left is phrases that many documents share. It makes "
-                "held-out figures look better than they would be on text of another origin."
+                f"{_why_overlap(corpus)} It makes held-out figures look better than they would be on text of another "
+                "origin."
             )
         )
+    blocks.append(_identity(corpus))
     return Section("data", "Data card", blocks)
 
 
 def _summary(corpus: Json) -> str:
-    words = [
-        f"Vocabulary of {decimals(corpus.get('vocab_size'), 0)} tokens",
-        f"corpus fingerprint {plain(corpus.get('fingerprint'))}",
-    ]
-    if corpus.get("tokenizer_fingerprint") is not None:
-        words.append(f"tokenizer fingerprint {plain(corpus['tokenizer_fingerprint'])}")
-    return "; ".join(words) + "."
+    return (
+        "What the encoder was trained and measured on: "
+        f"{decimals(at(corpus, 'documents', 'kept'), 0)} documents, written in a vocabulary of "
+        f"{decimals(corpus.get('vocab_size'), 0)} tokens. Those of validation and test were never trained on."
+    )
+
+
+def _identity(corpus: Json) -> Details:
+    """Return what names the corpus and its settings."""
+    names = {"corpus": "fingerprint", "tokenizer": "tokenizer_fingerprint"}
+    settings = corpus.get("settings")
+    rows = [(f"fingerprint of the {name}", plain(corpus.get(key))) for name, key in names.items()]
+    rows += flat(settings) if isinstance(settings, Mapping) else []
+    return Details("Fingerprints and settings of the corpus", [Table("Corpus", ("Key", "Value"), rows, words=2)])
+
+
+def _near_duplicates_were_sought(corpus: Json) -> bool:
+    threshold = number(at(corpus, "settings", "corpus", "near_duplicates"))
+    return threshold is None or threshold < 1
+
+
+def _why_overlap(corpus: Json) -> str:
+    if not _near_duplicates_were_sought(corpus):
+        return "Near duplicates were not looked for, so a copy with a changed word may stand on either side."
+    return "Near duplicates stay together in one split, so what is left is mostly phrases that many documents share."
 
 
 def _sources(corpus: Json) -> Table | None:
     rows = [
         (
-            plain(source.get("name")), plain(source.get("where")), decimals(source.get("weight")),
+            plain(source.get("name")), plain(source.get("where")), weight_text(source.get("weight")),
             decimals(source.get("documents"), 0), decimals(source.get("characters"), 0),
         )
         for source in objects(corpus.get("sources"))
@@ -48,31 +82,41 @@ def _sources(corpus: Json) -> Table | None:
     return Table("Sources", ("Source", "Where", "Weight", "Documents", "Characters"), rows, words=2) if rows else None
 
 
+def weight_text(weight: object) -> str:
+    """Return the weight of a source in a mixture as text; without one it has its natural share of the rows."""
+    value = number(weight)
+    return "natural" if value is None else f"{value:g}"
+
+
 def _documents(corpus: Json) -> Table | None:
     names = {
         "read": "read",
         "exact_duplicates": "dropped: the same text again",
-        "near_duplicates": "with a near duplicate in the corpus",
-        "clusters": "clusters of near duplicates, split as one",
         "kept": "kept",
     }
+    if _near_duplicates_were_sought(corpus):
+        names["near_duplicates"] = "of these, near copies of another"
+        names["clusters"] = "groups of near copies and single documents, each in one split"
     counts = at(corpus, "documents")
     rows = [(text, decimals(at(counts, key), 0)) for key, text in names.items() if at(counts, key) is not None]
     return Table("Documents", ("Documents", "Count"), rows) if rows else None
 
 
 def _splits(corpus: Json) -> Table | None:
-    rows = []
-    for name in SPLITS:
-        split = at(corpus, "splits", name)
-        if split is None:
-            continue
-        tokens, words = number(at(split, "tokens")), number(at(split, "words"))
-        ratio = ABSENT if tokens is None or not words else f"{tokens / words:.2f}"
-        counts = [decimals(at(split, key), 0) for key in ("documents", "tokens", "words")]
-        rows.append((name, *counts, ratio, percent(at(corpus, "overlap_8gram", name))))
-    columns = ("Split", "Documents", "Tokens", "Words", "Tokens per word", "8-grams in train")
-    return Table("Splits", columns, rows) if rows else None
+    found = {name: split for name in SPLITS if (split := at(corpus, "splits", name)) is not None}
+    if not found:
+        return None
+    counts = ("documents", "tokens", "words", "characters")
+    rows = [(key, *(decimals(at(split, key), 0) for split in found.values())) for key in counts]
+    rows.append(("tokens per word", *(_ratio(split, "tokens", "words") for split in found.values())))
+    rows.append(("characters per token", *(_ratio(split, "characters", "tokens") for split in found.values())))
+    rows.append(("8-grams that train has too", *(percent(at(corpus, "overlap_8gram", name)) for name in found)))
+    return Table("Splits", ("Of each split", *found), rows)
+
+
+def _ratio(split: object, above: str, below: str) -> str:
+    upper, lower = number(at(split, above)), number(at(split, below))
+    return ABSENT if upper is None or not lower else f"{upper / lower:.2f}"
 
 
 def _refused(corpus: Json) -> Table | None:

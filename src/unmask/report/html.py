@@ -171,13 +171,17 @@ def objects(value: object) -> list[Json]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
 
 
-def flat(value: Json, prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested objects as rows of dotted key and text."""
-    rows: list[tuple[str, str]] = []
+def leaves(value: Json, prefix: str = "") -> dict[str, Any]:
+    """Return what nested objects hold, by dotted key."""
+    found: dict[str, Any] = {}
     for key, item in value.items():
-        name = f"{prefix}{key}"
-        rows += flat(item, f"{name}.") if isinstance(item, Mapping) else [(name, plain(item))]
-    return rows
+        found |= leaves(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
+    return found
+
+
+def flat(value: Json) -> list[tuple[str, str]]:
+    """Return nested objects as rows of dotted key and text."""
+    return [(name, plain(item)) for name, item in leaves(value).items()]
 
 
 def plain(value: object) -> str:

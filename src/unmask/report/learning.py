@@ -1,4 +1,4 @@
-"""How a run learned: frozen evaluations over time, accuracy, training loss, speed.
+"""How a run learned: frozen evaluations over time, training loss, mask rates, speed.
 
 What bites: ``metrics`` are the lines that count, those that a later attempt took back already dropped. Frozen
 evaluations are comparable from run to run under one fingerprint; training loss is not, so the two never share a chart.
@@ -10,7 +10,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from unmask.report.charts import Bar, BarRow, Chart, Level, Series, bar_chart, line_chart
+from unmask.report.charts import Chart, Level, Series, line_chart
 from unmask.report.html import (
     ABSENT,
     Block,
@@ -26,7 +26,6 @@ from unmask.report.html import (
     decimals,
     duration,
     number,
-    objects,
     percent,
     plain,
     read_figure,
@@ -51,7 +50,8 @@ def learning_curve(metrics: Sequence[Json], evaluation: Json | None) -> Section:
             "Measured on the same held-out passages with the same hidden tokens every time, whatever the run trained "
             "with. The figure that counts is at [MASK] positions. Where a random token was put, the encoder must also "
             "notice that it is wrong. At kept tokens the answer is in plain sight. The unigram line is what a guesser "
-            "reaches who knows only how often each token occurs."
+            "reaches who knows only how often each token occurs. On the way only part of the held-out documents is "
+            "looked at, so the end of a curve and the final evaluation differ a little."
         )
         details = Details("The figures behind the chart", [_figures(found)])
         blocks = [Prose(text), _curve(found, read_figure(at(evaluation, "mlm", "limit"))), details, *blocks]
@@ -88,7 +88,7 @@ def _final(mlm: object) -> list[Block]:
         ours, theirs = (read_figure(at(mlm, which, name)) for which in ("cross_entropy", "unigram"))
         if ours is not None:
             label = f"{name}: {KINDS[name]}" if name in KINDS else name
-            positions = decimals(at(mlm, "cross_entropy", name, "n"), 0)
+            positions = decimals(at(mlm, "positions", name), 0)
             rows.append((label, ours.text(), ABSENT if theirs is None else theirs.text(), positions))
     columns = ("Positions asked for", "Cross entropy", "Unigram line", "Number")
     blocks: list[Block] = [Table("Final evaluation, nats per token", columns, rows)] if rows else []
@@ -96,19 +96,6 @@ def _final(mlm: object) -> list[Block]:
     if bits is not None:
         blocks.append(Prose(f"Beside a model with another tokenizer, compare bits per character: {bits.text()}."))
     return blocks
-
-
-def accuracy(evaluation: Json | None) -> Section | None:
-    """Return the section on accuracy at 1 and at 5, None where it was not measured."""
-    measured = at(evaluation, "mlm", "accuracy", "masked")
-    found = {k: figure for k in ("1", "5") if (figure := read_figure(at(measured, k))) is not None}
-    names = {"1": "The first guess is right", "5": "The right token is among the first five"}
-    rows = [(names[k], figure.percent(), decimals(at(measured, k, "n"), 0)) for k, figure in found.items()]
-    blocks: list[Block] = (
-        [Table("At [MASK] positions of held-out text", ("", "Share", "Positions"), rows)] if rows else []
-    )
-    blocks += _by_frequency(objects(at(evaluation, "mlm", "accuracy_by_frequency")))
-    return Section("accuracy", "How often it is right", blocks) if blocks else None
 
 
 def training(metrics: Sequence[Json], run: Json, settings: Json) -> Section | None:
@@ -178,31 +165,6 @@ def _figures(found: Sequence[Json]) -> Table:
     return Table("Frozen evaluations, cross entropy in nats per token", columns, rows)
 
 
-def _by_frequency(buckets: Sequence[Json]) -> list[Block]:
-    """Return a chart of accuracy by how often the hidden token occurs in the training text."""
-    rows = []
-    for bucket in buckets:
-        figures = [
-            (k, read_figure(at(bucket, "accuracy", k)), colour) for k, colour in (("1", "series-1"), ("5", "series-3"))
-        ]
-        bars = [
-            Bar(value=100 * f.value, text=f"at {k}: {100 * f.value:.0f} %", colour=colour)
-            for k, f, colour in figures
-            if f is not None
-        ]
-        if bars:
-            rows.append(BarRow(f"token seen {plain(bucket.get('bucket'))} times in the training text", bars))
-    if not rows:
-        return []
-    ends = [f"{row.label}: {', '.join(bar.text for bar in row.bars)}" for row in rows]
-    return [
-        bar_chart(
-            "frequency", title="Accuracy by how often a token occurs", description="; ".join(ends) + ".",
-            x_label="share of [MASK] positions that are right (%)", rows=rows,
-        )
-    ]  # fmt: skip
-
-
 def _diverged(found: Sequence[Json]) -> list[Block]:
     bad = [line for line in found if number(line.get("loss")) is None]
     if not bad:
@@ -214,24 +176,31 @@ def _diverged(found: Sequence[Json]) -> list[Block]:
 
 def _mask_rates(run: Json, settings: Json) -> list[Block]:
     """Return the table of mask rates, beside what the recipe asks for where its rate is constant."""
-    realised = at(run, "mask_rates")
-    if realised is None:
+    measured = at(run, "mask_rates")
+    if measured is None:
         return []
     masking = at(settings, "masking")
     rate, as_mask, as_random = (
         number(at(masking, key)) for key in ("mlm_probability", "mask_replace_prob", "random_replace_prob")
     )
-    wanted: dict[str, float | None] = dict.fromkeys(CATEGORIES)
+    wanted: dict[str, float] = {}
     if (
         rate is not None
         and as_mask is not None
         and as_random is not None
         and at(masking, "schedule") in (None, "constant")
     ):
-        wanted = {"masked": rate * as_mask, "random": rate * as_random, "kept": rate * (1 - as_mask - as_random)}
-    rows = [(f"{name}: {KINDS[name]}", percent(wanted[name], 2), percent(at(realised, name), 2)) for name in CATEGORIES]
+        parts = (rate, rate * as_mask, rate * as_random, rate * (1 - as_mask - as_random))
+        wanted = dict(zip(("selected", *CATEGORIES), parts, strict=True))
+    names = {"selected": "selected, in all"} | {name: f"{name}: {KINDS[name]}" for name in CATEGORIES}
+    rows = [(text, percent(wanted.get(name), 2), percent(at(measured, name), 2)) for name, text in names.items()]
     caption = "Mask rates, as shares of the tokens that may be hidden"
-    return [Table(caption, ("Positions asked for", "By the recipe", "In this run"), rows)]
+    blocks: list[Block] = [Table(caption, ("Positions asked for", "By the recipe", "Measured"), rows)]
+    if number(at(measured, "tokens")) is not None:
+        where = f"Measured before the training, on the first {decimals(measured['tokens'], 0)} tokens of the run."
+        unasked = percent(at(measured, "windows_unasked"))
+        blocks.append(Prose(f"{where} In {unasked} of the windows nothing was selected: they teach nothing that time."))
+    return blocks
 
 
 def _speed(found: Sequence[Json], run: Json) -> list[Block]:
@@ -244,9 +213,12 @@ def _speed(found: Sequence[Json], run: Json) -> list[Block]:
         hint = f"median; {min(speeds):,.0f} to {max(speeds):,.0f} after the first record"
         tiles.append(Tile("Speed", f"{statistics.median(speeds):,.0f}", "tokens/s", hint))
     if waits:
-        tiles.append(
-            Tile("Waiting for data", percent(statistics.fmean(waits)), hint="of the training time, mean of the records")
-        )
+        hint = "of the training time was spent waiting, mean of the records"
+        tiles.append(Tile("Waiting for data", percent(statistics.fmean(waits)), hint=hint))
     if number(at(run, "packing")) is not None:
         tiles.append(Tile("Packing", percent(at(run, "packing")), hint="of the positions in a row hold a token"))
+    peak = number(at(run, "peak_memory"))
+    if peak is not None:
+        hint = "that the process held at once, all that it did before training included"
+        tiles.append(Tile("Peak memory", f"{peak / 1e9:.2f}", "GB", hint))
     return [Tiles(tiles)] if tiles else []

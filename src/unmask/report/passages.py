@@ -32,6 +32,8 @@ class Piece:
     after: str
     place: int | None = None
     guesses: Sequence[Guess] = ()
+    probability: object = None
+    """What the model gave to the hidden text itself, where that was measured."""
 
     @property
     def rank(self) -> int | None:
@@ -46,8 +48,10 @@ class Piece:
     @property
     def verdict(self) -> str:
         """The outcome in words, so that it does not hang on colour."""
+        if self.rank is None and number(self.probability) is not None:
+            return f"✗ missed ({_probability(self.probability)})"
         if self.rank is None:
-            return "✗ not guessed"
+            return "✗ missed"
         return "✓ first guess" if self.rank == 1 else f"guess {self.rank} of {len(self.guesses)}"
 
 
@@ -86,13 +90,20 @@ def _pieces(pieces: Sequence[Json]) -> list[Piece]:
         word = text.strip()
         start = text.find(word)
         guesses = [_guess(prediction, word) for prediction in objects(piece.get("predictions"))]
-        made.append(Piece(text[:start], word, text[start + len(word) :], hidden, guesses))
+        after = text[start + len(word) :]
+        made.append(Piece(text[:start], word, after, hidden, guesses, piece.get("probability")))
     return made
 
 
 def _guess(prediction: Json, word: str) -> Guess:
     token = str(prediction.get("token", "")).strip()
-    share = min(max(number(prediction.get("score")) or 0.0, 0.0), 1.0)
-    return Guess(
-        token, round(100 * share, 1), percent(prediction.get("score"), 0 if share >= 0.1 else 1), token == word
-    )
+    share = min(max(number(prediction.get("probability")) or 0.0, 0.0), 1.0)
+    return Guess(token, round(100 * share, 1), _probability(prediction.get("probability")), token == word)
+
+
+def _probability(value: object) -> str:
+    """Return a probability in two or three figures: 61 %, 4.2 %, under 0.1 %."""
+    share = number(value)
+    if share is not None and share < 0.001:
+        return "under 0.1\u202f%"
+    return percent(value, 0 if share is not None and share >= 0.1 else 1)

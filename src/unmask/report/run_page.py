@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from unmask.report.accuracy import accuracy
 from unmask.report.charts import Bar, BarRow, bar_chart
 from unmask.report.data_card import data_card
 from unmask.report.html import (
@@ -18,7 +19,6 @@ from unmask.report.html import (
     Details,
     Figure,
     Json,
-    Listing,
     Page,
     Prose,
     Section,
@@ -37,8 +37,10 @@ from unmask.report.html import (
     render_page,
     short_count,
 )
-from unmask.report.learning import accuracy, learning_curve, lines, training
+from unmask.report.learning import learning_curve, lines, training
+from unmask.report.not_for import not_for
 from unmask.report.passages import passages
+from unmask.report.sources import by_source
 
 FOOTER = (
     "Figures in square brackets are intervals. A nat is a unit of surprise: each nat less makes the right token 2.7 "
@@ -51,10 +53,7 @@ KINDS = {"pretrain": "Pre-training run"}
 class RunData:
     """The JSON of a run directory as plain values, named as its files.
 
-    ``metrics`` are the lines that count: those that a later attempt took back are dropped. ``run`` may also hold
-    ``packing`` (share of positions that hold a token) and ``mask_rates`` (realised share of ordinary tokens that were
-    masked, random, kept); ``evaluation["mlm"]`` may hold ``accuracy_by_frequency``, a list of
-    ``{"bucket": "10 to 99", "accuracy": {"1": figure, "5": figure}}``.
+    ``metrics`` are the lines that count: those that a later attempt took back are dropped.
     """
 
     run: Json
@@ -95,8 +94,9 @@ def render_run(data: RunData) -> str:
         accuracy(data.evaluation),
         _fills(data),
         training(data.metrics, data.run, data.settings),
+        by_source(data.metrics, data.evaluation, data.corpus),
         data_card(data.corpus),
-        _not_for(data),
+        not_for(data.evaluation),
         _settings(data),
     ]
     title, lead = _verdict(standing)
@@ -208,9 +208,18 @@ def _tiles(data: RunData, standing: Standing | None) -> list[Tile]:
         tiles.append(Tile("First guess is right", percent(first.value), hint="at [MASK] positions"))
     last = next((line for line in reversed(data.metrics) if number(line.get("tokens")) is not None), None)
     if last is not None:
-        tiles.append(Tile("Tokens seen", *short_count(last["tokens"]), hint="in training, repeats counted"))
+        tiles.append(Tile("Tokens seen", *short_count(last["tokens"]), hint=_passes(data.run)))
         tiles.append(Tile("Training time", duration(last.get("seconds")), hint="over all attempts"))
     return tiles
+
+
+def _passes(run: Json) -> str:
+    """Say how often the run went through its training text."""
+    consumed, num_rows = number(run.get("rows_consumed")), number(run.get("num_rows"))
+    if consumed is None or not num_rows:
+        return "in training, repeats counted"
+    passes = consumed / num_rows
+    return f"{decimals(passes, 1 if passes >= 1 else 2)} passes over the training text"
 
 
 def _interval(figure: Figure) -> str:
@@ -248,37 +257,11 @@ def _fills(data: RunData) -> Section | None:
     if not shown:
         return None
     text = (
-        "Held-out passages, so the encoder has not been trained on them. Coloured words were hidden from it; below "
-        "each passage are its best guesses with the probability that it gave them."
+        "Held-out passages, so the encoder has not been trained on them; a hash chose them, nobody picked. Coloured "
+        "words were hidden from it. Beside them are its best guesses and their probabilities; where it missed the "
+        "word, the probability that it gave to that word stands in brackets."
     )
     return Section("fills", "What it fills in", [Prose(text), *shown])
-
-
-def _not_for(data: RunData) -> Section:
-    items = [
-        ("Writing text.", "It fills gaps from both sides; it does not continue a sentence."),
-        (
-            "Decisions as it stands.",
-            "It is no classifier, tagger or search engine until it has been fine-tuned and measured as one.",
-        ),
-        ("Claims about other text.", "Every figure holds for the corpus in the data card and text like it."),
-        (
-            "Training losses side by side.",
-            "They are comparable at one mask rate only; compare frozen evaluations instead.",
-        ),
-        (
-            "Small differences.",
-            "This is one seed. Intervals cover the choice of documents, not the luck of a training run.",
-        ),
-    ]
-    if at(data.evaluation, "mlm") is None:
-        items.append(
-            (
-                "A final figure.",
-                "The evaluation at the end is missing; what is shown was measured on the way, without intervals.",
-            )
-        )
-    return Section("not-for", "What this run is not for", [Listing(items)])
 
 
 def _settings(data: RunData) -> Section | None:

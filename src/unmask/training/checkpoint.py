@@ -19,6 +19,7 @@ from unmask import files
 from unmask.errors import RunError
 from unmask.runs import Checkpoint, RunDirectory
 from unmask.training.optim import WeightAverage
+from unmask.training.telemetry import diverged
 
 _TRAINED = "trained."
 
@@ -32,13 +33,18 @@ def save_checkpoint(
     state: Mapping[str, Any],
     keep: int,
 ) -> None:
-    """Write the checkpoint of ``step``, then say so in run.json, then remove all but the newest ``keep``."""
+    """Write the checkpoint of ``step``, then say so in run.json, then remove all but the newest ``keep``.
+
+    Raises RunError where a weight is not finite, so that the last good checkpoint is one to go on from.
+    """
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
     moments = {
         f"{name}.{key}": value
         for name, parameter in model.named_parameters()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
+    if not all(bool(value.isfinite().all()) for value in weights.values()):
+        raise diverged(run, step)
     trained = {_TRAINED + name: value for name, value in weights.items()} if average.decay else {}
     with run.new_checkpoint(step, state) as folder:
         _write(folder / "model.safetensors", average.weights if average.decay else weights)

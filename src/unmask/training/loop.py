@@ -6,13 +6,13 @@ killed and resumed is therefore equal to the bit to one that was not; never let 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from unmask.batch import KINDS, Batch
 from unmask.corpus.loader import Prefetch
@@ -43,7 +43,7 @@ class TrainingSettings(Settings):
 
     row_length: Annotated[int, Field(ge=8)] = 128
     """Tokens in a row, [CLS] and [SEP] of each window included."""
-    batch_rows: Count = 32
+    batch_rows: Count = 16
     """Rows in a step of the optimiser."""
     micro_batch_rows: Whole = 0
     """Rows that go through the network at once; 0 is all rows of the step."""
@@ -55,7 +55,7 @@ class TrainingSettings(Settings):
     """Steps between evaluations; 0 is a twelfth of the run, at most 1,000."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of matrix products; auto is bfloat16 where the processor has it."""
-    compile: Literal["auto", "yes", "no"] = "auto"
+    compile: Literal["auto", "always", "never"] = "auto"
     """Whether torch.compile is used; auto where a compiler is found and the budget is half an hour or more."""
     deterministic: bool = True
     """Equal to the bit on the same machine, torch build, ranks and threads."""
@@ -74,6 +74,8 @@ class Plan:
     model: MaskedLM
     objective: Objective
     make_batches: Callable[[int], list[Batch]]
+    sources: Sequence[str]
+    """Names of the sources that the text is from."""
     watched: FrozenSet
     machine: Machine
     optimizer: OptimizerSettings
@@ -91,13 +93,13 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
     model = plan.model.train()
     optimizer = make_optimizer(model, plan.optimizer)
     average = WeightAverage(model, training.ema)
-    first, telemetry = _start(run, model, optimizer, average, listener)
+    first, telemetry = _start(run, plan, optimizer, average, listener)
     eval_every = training.eval_every or max(1, min(1000, max_steps // 12))
     save_every = training.save_every or max(1, min(1000, max_steps // 10))
     line_every = max(1, min(50, max_steps // 100))
 
     def save(step: int) -> None:
-        where = {"rows_consumed": step * training.batch_rows, "tokens": telemetry.tokens, "seconds": telemetry.seconds}
+        where = {"rows_consumed": step * training.batch_rows, **telemetry.consumed()}
         save_checkpoint(run, step, model, optimizer, average, where, training.keep)
 
     def evaluate(step: int) -> None:
@@ -115,15 +117,16 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
             set_rate(optimizer, rate)
             by_kind, norm = train_step(plan, optimizer, micro_batches, step - 1)
             average.update(model, step)
-            telemetry.gather(by_kind, sum(int((batch.segment > 0).sum()) for batch in micro_batches))
+            telemetry.gather(by_kind, torch.stack([batch.source_tokens() for batch in micro_batches]).sum(0))
 
             if step % line_every == 0 or step == max_steps:
                 telemetry.write_steps(step, learning_rate=rate, gradient_norm=norm, waited=batches.take_waited())
             if step % eval_every == 0 or step == max_steps:
                 evaluate(step)
-            if step % save_every == 0 or step == max_steps or stop.requested:
+            stopping = stop.requested  # read once: a signal may come at any moment
+            if step % save_every == 0 or step == max_steps or stopping:
                 save(step)
-            if stop.requested and step < max_steps:
+            if stopping and step < max_steps:
                 return False
     return True
 
@@ -131,13 +134,13 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
 def train_step(
     plan: Plan, optimizer: torch.optim.Optimizer, micro_batches: list[Batch], step: int
 ) -> tuple[Tensor, Tensor]:
-    """Take one optimiser step and return the sums (2, 3) of loss and counts by kind and the gradient's norm ().
+    """Take one optimiser step and return sums (2, S, 3) of loss and counts by source and kind, and the gradient's norm.
 
     Every term is divided once, by the weight of the whole step.
     """
     optimizer.zero_grad(set_to_none=True)
     weight = step_weight(micro_batches)
-    by_kind = torch.zeros(2, len(KINDS), device=plan.machine.device)
+    by_kind = torch.zeros(2, len(plan.sources), len(KINDS), device=plan.machine.device)
     for number, batch in enumerate(micro_batches):
         torch.manual_seed(hash((plan.training.seed, step, number)))  # dropout: the same at every resume point
         with plan.machine.precision():
@@ -162,15 +165,18 @@ def trial_steps(plan: Plan) -> Callable[[int], None]:
 
 
 def _start(
-    run: RunDirectory, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, listener: Listener
+    run: RunDirectory, plan: Plan, optimizer: torch.optim.Optimizer, average: WeightAverage, listener: Listener
 ) -> tuple[int, Telemetry]:
     """Load the last good checkpoint, if any, and return how many steps it holds and the telemetry that goes on."""
     checkpoint, damaged = run.last_good_checkpoint()
-    state: dict[str, Any] = checkpoint.state if checkpoint else {"step": 0, "tokens": 0, "seconds": 0.0}
+    nothing = {"step": 0, "source_tokens": [0] * len(plan.sources), "seconds": 0.0}
+    state: dict[str, Any] = checkpoint.state if checkpoint else nothing
     if checkpoint:
-        load_checkpoint(checkpoint, model, optimizer, average)
+        load_checkpoint(checkpoint, plan.model, optimizer, average)
     attempt = run.state["attempt"]
-    telemetry = Telemetry(run, attempt, listener, tokens=state["tokens"], seconds=state["seconds"])
+    telemetry = Telemetry(
+        run, attempt, listener, plan.sources, source_tokens=state["source_tokens"], seconds=state["seconds"]
+    )
     if attempt > 1:
         telemetry.write(state["step"], {"kind": "resumed", "damaged": damaged})
     return state["step"], telemetry

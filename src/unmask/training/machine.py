@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
-import sysconfig
+import resource
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
+
+from unmask.host import BFLOAT16_FLAGS, cpp_compiler, processor_flags, processor_name, python_header, usable_threads
 
 COMPILE_PAYS_SECONDS = 1800
 """A budget under this never compiles: compiling takes a minute or two and gains a twentieth."""
@@ -40,21 +41,22 @@ def prepare(
     dtype: Literal["auto", "float32", "bfloat16"],
     threads: int,
     deterministic: bool,
-    compiling: Literal["auto", "yes", "no"],
+    compiling: Literal["auto", "always", "never"],
     budget_seconds: float,
 ) -> Machine:
     """Set torch up for a run and return what was chosen.
 
-    ``threads`` 0 takes every processor that is allowed; ``budget_seconds`` 0 is a budget that is not in time.
+    ``threads`` 0 takes as many as this process is given processors; ``budget_seconds`` 0 is a budget that is not in
+    time.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or usable_threads()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
     # A sweep over every new tensor, meant to find the bugs of others.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at import
     half = dtype == "bfloat16" or (dtype == "auto" and has_bfloat16(device))
-    compiled = compiling == "yes" or (compiling == "auto" and budget_seconds >= COMPILE_PAYS_SECONDS and can_compile())
+    compiled = compiling == "always" or (compiling == "auto" and budget_seconds >= COMPILE_PAYS_SECONDS and can_compile())
     return Machine(device, torch.bfloat16 if half else torch.float32, threads, deterministic, compiled)
 
 
@@ -62,13 +64,28 @@ def has_bfloat16(device: torch.device) -> bool:
     """Say whether the processor multiplies bfloat16 itself: elsewhere it is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    return any(flag in _processor_flags() for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+    return not processor_flags().isdisjoint(BFLOAT16_FLAGS)
 
 
 def can_compile() -> bool:
     """Say whether torch.compile finds a C++ compiler and Python.h."""
-    compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
-    return bool(compiler) and (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file()
+    return cpp_compiler() is not None and python_header().is_file()
+
+
+def matmul_peak(dtype: torch.dtype, *, threads: int, size: int = 1024, seconds: float = 0.4) -> float:
+    """Return the floating point operations a second of a (size, size) matrix product, the best of those in ``seconds``.
+
+    The best, since whatever else the machine does can only make it slower.
+    """
+    torch.set_num_threads(threads)
+    one, other = (torch.randn(size, size, generator=torch.Generator().manual_seed(place)).to(dtype) for place in (0, 1))
+    one @ other
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        one @ other
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
 
 
 def environment(machine: Machine) -> dict[str, Any]:
@@ -77,7 +94,7 @@ def environment(machine: Machine) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor_name(),
+        "processor": processor_name(),
         "device": str(machine.device),
         "dtype": str(machine.dtype).removeprefix("torch."),
         "threads": machine.threads,
@@ -87,24 +104,12 @@ def environment(machine: Machine) -> dict[str, Any]:
     }
 
 
+def peak_memory() -> int:
+    """Return the most memory that this process has held so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return what differs between two environments, a line each; a resume says so and goes on."""
     return [f"{key}: {before.get(key)} before, {now[key]} now" for key in now if before.get(key) != now[key]]
-
-
-def _processor_flags() -> frozenset[str]:
-    """Return the processor's features as Linux names them (x86: flags, arm64: Features)."""
-    return frozenset(word for key in ("flags", "Features") for word in _cpuinfo(key).split())
-
-
-def _processor_name() -> str:
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
-
-
-def _cpuinfo(key: str) -> str:
-    path = Path("/proc/cpuinfo")
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
-        name, _, value = line.partition(":")
-        if name.strip() == key:
-            return value.strip()
-    return ""

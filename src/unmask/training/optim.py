@@ -21,7 +21,7 @@ class OptimizerSettings(Settings):
 
     name: Literal["adamw"] = "adamw"
     """AdamW (Loshchilov and Hutter 2019)."""
-    learning_rate: Positive = 3e-3
+    learning_rate: Positive = 1e-3
     """Peak rate."""
     weight_decay: NonNegative = 0.01
     """Decay of matrices; biases, norms and embeddings of single rows are left alone."""
@@ -36,7 +36,7 @@ class ScheduleSettings(Settings):
 
     name: Literal["wsd", "linear", "cosine"] = "wsd"
     """Warm-up-stable-decay, or warm-up and then a linear or cosine decay to zero."""
-    warmup: ShareBelowOne = 0.05
+    warmup: ShareBelowOne = 0.1
     """Share of the run in which the rate rises from zero."""
     decay: Share = 0.4
     """Share of the run in which wsd falls to zero."""

@@ -5,52 +5,74 @@ What bites: reading a number off the network waits for it, so sums are gathered 
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from unmask.batch import KINDS
+from unmask.batch import KINDS, MASKED
 from unmask.errors import RunError
 from unmask.runs import RunDirectory
 
 Listener = Callable[[dict[str, Any]], None]
 
 
+def diverged(run: RunDirectory, step: int) -> RunError:
+    """Return the error of a run whose figures are no longer finite at ``step``."""
+    return RunError(
+        f"{run.path}: the loss is not finite at step {step}; "
+        "set a lower optimizer.learning_rate or a longer schedule.warmup and start anew"
+    )
+
+
 class Telemetry:
     """Gathers the figures of steps and writes a line for every few of them."""
 
-    def __init__(self, run: RunDirectory, attempt: int, listener: Listener, *, tokens: int, seconds: float) -> None:
-        """Go on from ``tokens`` seen and ``seconds`` spent by earlier attempts."""
-        self.run, self.attempt, self.listener = run, attempt, listener
-        self.tokens, self._seconds_before, self._start = tokens, seconds, time.perf_counter()
+    def __init__(
+        self,
+        run: RunDirectory,
+        attempt: int,
+        listener: Listener,
+        sources: Sequence[str],
+        *,
+        source_tokens: Sequence[int],
+        seconds: float,
+    ) -> None:
+        """Go on from what earlier attempts saw of each of ``sources`` and the ``seconds`` that they spent."""
+        self.run, self.attempt, self.listener, self.sources = run, attempt, listener, sources
+        self._source_tokens = torch.tensor(source_tokens)
+        self._seconds_before, self._start = seconds, time.perf_counter()
         self._clear()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens seen so far, earlier attempts included."""
+        return int(self._source_tokens.sum())
 
     @property
     def seconds(self) -> float:
         """Seconds of training so far, earlier attempts included."""
         return self._seconds_before + time.perf_counter() - self._start
 
+    def consumed(self) -> dict[str, Any]:
+        """Return what a later attempt goes on from: tokens, in all and by source, and seconds."""
+        return {"tokens": self.tokens, "source_tokens": self._source_tokens.tolist(), "seconds": self.seconds}
+
     def _clear(self) -> None:
         self._by_kind: list[Tensor] = []
         self._tokens_before, self._line_start = self.tokens, time.perf_counter()
 
-    def gather(self, by_kind: Tensor, tokens: int) -> None:
-        """Take in a step: ``by_kind`` (2, 3) sums of loss and counts, ``tokens`` real tokens."""
+    def gather(self, by_kind: Tensor, source_tokens: Tensor) -> None:
+        """Take in a step: ``by_kind`` (2, S, 3) sums of loss and counts, ``source_tokens`` (S,) real tokens."""
         self._by_kind.append(by_kind)
-        self.tokens += tokens
+        self._source_tokens += source_tokens
 
     def write_steps(self, step: int, *, learning_rate: float, gradient_norm: Tensor, waited: float) -> None:
         """Write the line of the steps since the last one; ``waited`` seconds of them were spent on the loader."""
-        sums, counts = torch.stack(self._by_kind).sum(0).tolist()
-        if not math.isfinite(sum(sums)):
-            raise RunError(
-                f"{self.run.path}: the loss is not finite at step {step}; "
-                "set a lower optimizer.learning_rate or a longer schedule.warmup and start anew"
-            )
+        by_source = torch.stack(self._by_kind).sum(0)  # (2, S, 3)
+        sums, counts = by_source.sum(1).tolist()
         elapsed = time.perf_counter() - self._line_start
         line = {
             "kind": "train",
@@ -60,12 +82,28 @@ class Telemetry:
             "gradient_norm": gradient_norm.item(),
             "tokens_per_second": (self.tokens - self._tokens_before) / elapsed,
             "loader_wait": waited / elapsed,
+            **self._sources(by_source[:, :, MASKED]),
         }
         self.write(step, line)
         self._clear()
 
+    def _sources(self, masked: Tensor) -> dict[str, Any]:
+        """Return the part by source, where there are several; ``masked`` (2, S) is the loss there and its count."""
+        if len(self.sources) == 1:
+            return {}
+        rows = zip(self.sources, *masked.tolist(), self._source_tokens.tolist(), strict=True)
+        return {
+            "sources": {
+                name: {"masked": total / count if count else None, "tokens": tokens}
+                for name, total, count, tokens in rows
+            }
+        }
+
     def write(self, step: int, line: dict[str, Any]) -> None:
-        """Write a line of any kind, with the attempt, the step and where the run stands."""
+        """Write a line of any kind, with the attempt, the step and where the run stands.
+
+        Raises RunError where a figure in it is not finite.
+        """
         whole = {
             "attempt": self.attempt,
             "step": step,
@@ -73,5 +111,8 @@ class Telemetry:
             "seconds": round(self.seconds, 3),
             **line,
         }
-        self.run.record(whole)
+        try:
+            self.run.record(whole)
+        except ValueError:  # JSON has no word for it
+            raise diverged(self.run, step) from None
         self.listener(whole)

@@ -1,0 +1,42 @@
+"""What a pre-training run is not for: the conclusions that its page invites and does not bear.
+
+What bites: every line here must hold for every run; what depends on the run is said only where the run says so.
+"""
+
+from __future__ import annotations
+
+from unmask.report.html import Json, Listing, Section, at
+
+
+def not_for(evaluation: Json | None) -> Section:
+    """Return the section; without a final evaluation it says that too."""
+    items = [
+        ("Writing text.", "It fills gaps from both sides; it does not continue a sentence."),
+        (
+            "Decisions as it stands.",
+            "It is no classifier, tagger or search engine until it has been fine-tuned and measured as one.",
+        ),
+        ("Claims about other text.", "Every figure holds for the corpus in the data card and text like it."),
+        (
+            "Training losses side by side.",
+            "They are comparable at one mask rate only; compare frozen evaluations instead.",
+        ),
+        ("Facts.", "A likely word is not a true one: probabilities say what such text would have there."),
+        (
+            "Publishing what must stay private.",
+            "What stood in the training text, names and secrets included, can come out of the encoder again.",
+        ),
+        ("A ceiling.", "It is what this much training gave; nothing here says what more of it would."),
+        (
+            "Small differences.",
+            "This is one seed. Intervals cover the choice of documents, not the luck of a training run.",
+        ),
+    ]
+    if at(evaluation, "mlm") is None:
+        items.append(
+            (
+                "A final figure.",
+                "The evaluation at the end is missing; what is shown was measured on the way, without intervals.",
+            )
+        )
+    return Section("not-for", "What this run is not for", [Listing(items)])
