@@ -158,7 +158,7 @@ def is_locked(path: Path) -> bool:
 def refuse_unwritable(path: Path) -> None:
     """Raise UserError where nothing could be written at ``path``: to be asked before long work, not after it."""
     with answered(path):
-        there = next(folder for folder in path.absolute().parents if folder.exists())
+        there = next(folder for folder in (*path.parents, Path()) if folder.exists())
         if not there.is_dir():
             raise UserError(f"{path}: {there} is a file, not a folder; choose another name")
         if not os.access(there, os.W_OK | os.X_OK):

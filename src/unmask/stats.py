@@ -43,18 +43,18 @@ def mean_by_cluster(
     if len(values) == 0:
         return None
     _, cluster = np.unique(clusters, return_inverse=True)
-    sums, counts = np.bincount(cluster, weights=values.astype(np.float64)), np.bincount(cluster)
+    sums, counts = np.bincount(cluster, weights=values), np.bincount(cluster)
     means = _resampled_means(sums, counts, np.random.Generator(np.random.Philox(seed)))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Figure(float(values.mean()), float(low), float(high), len(counts), level, "bootstrap over documents")
 
 
 def _resampled_means(
-    sums: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], random: np.random.Generator
+    sums: npt.NDArray[Any], counts: npt.NDArray[np.integer], random: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     """Return (RESAMPLES,) the mean of each resample of clusters with ``sums`` (C,) and ``counts`` (C,) of values."""
     at_once = max(1, _DRAWN_AT_ONCE // len(counts))
-    means = []
+    means: list[npt.NDArray[np.float64]] = []
     for first in range(0, RESAMPLES, at_once):
         drawn = random.integers(len(counts), size=(min(at_once, RESAMPLES - first), len(counts)))
         means.append(sums[drawn].sum(1) / counts[drawn].sum(1))

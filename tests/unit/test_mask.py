@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -144,6 +146,51 @@ def test_a_million_positions_pass_chi_square_and_touch_no_special_token() -> Non
     drawn = masked.input_ids[masked.kind == RANDOM]
     assert np.isin(drawn, ORDINARY).all()
     assert chisquare(np.bincount(drawn, minlength=VOCABULARY)[5:]).pvalue > 1e-4
+
+
+def in_words(lengths: list[int], pieces: int) -> Rows:
+    """Return rows whose words are ``pieces`` tokens each."""
+    rows = pack([(n, 0, length) for n, length in enumerate(lengths)], 64)
+    return replace(rows, word=np.where(rows.special, 0, rows.offset // pieces).astype(np.int32))
+
+
+@pytest.mark.parametrize("unit", ["word", "span"])
+@settings(max_examples=30)
+@given(lengths=st.lists(st.integers(1, 62), min_size=1, max_size=6), pieces=st.integers(1, 5), seed=st.integers(0, 99))
+def test_words_and_spans_hide_whole_words_and_labels_are_the_original(
+    unit: str, lengths: list[int], pieces: int, seed: int
+) -> None:
+    rows = in_words(lengths, pieces)
+    masked = mask(rows, MaskingSettings.parse({"unit": unit, "mlm_probability": 0.4}), seed=seed)
+    hidden = masked.labels != IGNORE_INDEX
+    assert np.array_equal(masked.labels[hidden], rows.input_ids[hidden])
+    assert np.array_equal(masked.input_ids[~hidden], rows.input_ids[~hidden])
+    assert not hidden[rows.special].any()
+    for row, document in enumerate(rows.document):
+        for word in {(int(d), int(w)) for d, w in zip(document, rows.word[row], strict=True)}:
+            of_word = (document == word[0]) & (rows.word[row] == word[1]) & ~rows.special[row]
+            assert hidden[row][of_word].all() or not hidden[row][of_word].any()
+
+
+@pytest.mark.parametrize("unit", ["word", "span"])
+def test_words_of_every_length_are_hidden_alike(unit: str) -> None:
+    """No budget, so long words are not left out: within 4.5 standard errors over words, or over spans of 3.8 words."""
+    for pieces in (1, 2, 6):
+        rows = in_words([60] * 1500, pieces)
+        hidden = mask(rows, MaskingSettings.parse({"unit": unit})).labels != IGNORE_INDEX
+        share, words = hidden[~rows.special].mean(), 1500 * 60 / pieces
+        assert abs(share - 0.15) < 4.5 * np.sqrt(0.15 * 0.85 / words * (1 if unit == "word" else 5.5))
+
+
+def test_a_span_shows_one_kind_and_a_word_may_show_several() -> None:
+    rows = in_words([60] * 300, 2)
+    kinds = {}
+    for unit in ("word", "span"):
+        masked = mask(rows, MaskingSettings.parse({"unit": unit, "mask_replace_prob": 0.5, "random_replace_prob": 0.3}))
+        pairs = masked.kind[:, 1:61].reshape(len(rows.input_ids), 30, 2)
+        kinds[unit] = (pairs[..., 0] != pairs[..., 1]).sum()
+    assert kinds["span"] == 0
+    assert kinds["word"] > 100
 
 
 def test_epochs_and_seeds_differ_and_repeat() -> None:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tests.unit.test_mask import pack
 from tests.unit.test_noise import slow_word
 from unmask.batch import Rows
-from unmask.masking.span import LONGER, LONGEST, UP_TO, span_of, start_probability
+from unmask.masking.span import LONGER, LONGEST, UP_TO, choose_spans, start_probability
 
 
 def spans(rows: Rows, rate: float = 0.15, *, seed: int = 1, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
     count = len(rows.input_ids)
-    return span_of(rows, seed, np.full(count, epoch), np.full(count, rate))
+    return choose_spans(rows, seed, np.full(count, epoch), np.full(count, rate))
 
 
 def slow_begin(seed: int, epoch: int, document: int, word: int, chance: float) -> int | None:
@@ -42,7 +42,9 @@ def test_a_slow_twin_finds_the_same_spans() -> None:
 
 
 @settings(max_examples=40)
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(4, 30), st.integers(4, 30), st.integers(0, 2**63))
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(4, 30), st.integers(4, 30), st.integers(0, 2**63)
+)
 def test_cutting_and_packing_change_no_span(lengths: list[int], one: int, other: int, seed: int) -> None:
     def found(width: int, across: int) -> dict[tuple[int, int], int]:
         windows = [

@@ -56,7 +56,6 @@ def build(
     with terminal.progress() as progress:
         built = build_directory(named, out, recipe.corpus, recipe.tokenizer, progress)
     _show(terminal, built)
-    terminal.next_step(f"unmask pretrain --corpus {out} --out RUN")
 
 
 def build_corpus(
@@ -96,11 +95,12 @@ def print_card(terminal: Terminal, shown: Corpus) -> None:
     terminal.result(_what_became_of(manifest.documents))
     _print_rows(
         terminal,
-        ["source", "weight", "documents", "characters", "where"],
+        ["source", "where", "weight", "documents", "characters"],
         [
-            (of["name"], _weight(of["weight"]), count(of["documents"]), count(of["characters"]), of["where"])
+            (of["name"], of["where"], _weight(of["weight"]), count(of["documents"]), count(of["characters"]))
             for of in manifest.sources
         ],
+        words=2,
     )
     _print_rows(
         terminal,
@@ -117,8 +117,9 @@ def print_card(terminal: Terminal, shown: Corpus) -> None:
     if manifest.refused:
         _print_rows(
             terminal,
-            ["refused", "times", "first at"],
-            [(reason, count(of["count"]), of["first"]) for reason, of in manifest.refused.items()],
+            ["refused", "first at", "times"],
+            [(reason, of["first"], count(of["count"])) for reason, of in manifest.refused.items()],
+            words=2,
         )
 
 
@@ -189,6 +190,7 @@ def _weighed(word: str) -> tuple[str, float | None]:
 def _show(terminal: Terminal, shown: Corpus) -> None:
     terminal.emit(shown.manifest.plain())
     print_card(terminal, shown)
+    terminal.next_step(f"unmask pretrain --corpus {shown.directory} --out RUN")
 
 
 def _what_became_of(documents: dict[str, int]) -> str:
@@ -199,8 +201,10 @@ def _what_became_of(documents: dict[str, int]) -> str:
     )
 
 
-def _print_rows(terminal: Terminal, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    terminal.table(columns, rows[:MAX_LINES])
+def _print_rows(
+    terminal: Terminal, columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1
+) -> None:
+    terminal.table(columns, rows[:MAX_LINES], words=words)
     if len(rows) > MAX_LINES:
         terminal.result(f"and {count(len(rows) - MAX_LINES)} more, in manifest.json")
 

@@ -32,6 +32,7 @@ def evaluate_command(
     frozen = evaluation["frozen"]
     terminal.result(f"{frozen['documents']:,} held-out documents, frozen set {frozen['fingerprint']}")
     print_figures(terminal, evaluation["mlm"])
+    terminal.next_step(f'unmask fill {model} "The [MASK] of the array."')
 
 
 def evaluate(

@@ -38,7 +38,8 @@ def fill(
     for number, best in enumerate(answer if isinstance(answer[0], list) else [answer], start=1):
         title = f"mask {number}" if isinstance(answer[0], list) else ""
         rows = [(f"{choice['score']:.1%}", choice["token_str"], choice["sequence"]) for choice in best]
-        terminal.table([title or "chance", "token", "text"], rows)
+        terminal.table([title or "chance", "token", "text"], rows, words=3)
+    terminal.next_step(f"unmask score {model} FILE")
 
 
 def score(
@@ -74,6 +75,7 @@ def embed(
     files.write_array(out, vectors)
     terminal.emit({"out": str(out), "texts": len(vectors), "dimensions": vectors.shape[1]})
     terminal.result(f"{out}: {len(vectors):,} vectors of {vectors.shape[1]} numbers")
+    terminal.next_step(f"numpy.load('{out}'), a row for every text in its order")
 
 
 def _in_groups(source: str) -> Iterator[list[str]]:

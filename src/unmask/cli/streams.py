@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from contextlib import contextmanager, nullcontext
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -40,12 +40,17 @@ def console(*, stderr: bool) -> Console:
 
 
 class _Console(Console):
+    def print(self, *things: Any, **how: Any) -> None:
+        """Print as rich does, and raise like flush_results where it is results that are printed."""
+        with nullcontext() if self.stderr else _answered():
+            super().print(*things, **how)
+
     def on_broken_pipe(self) -> None:
         """Be told by rich that nobody reads; its own answer is exit code 1."""
-        self.quiet = True
-        _lead_nowhere(sys.stderr if self.stderr else sys.stdout)
         if not self.stderr:
             raise BrokenPipeError
+        self.quiet = True
+        _lead_nowhere(sys.stderr)
 
 
 @contextmanager

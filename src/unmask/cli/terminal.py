@@ -201,7 +201,8 @@ class _Stage:
     def how_far(self, between: str = "") -> str:
         """Return name and numbers, with ``between`` after the name."""
         share = f"/{count(self.total)} ({self.done / self.total:.0%})" if self.total else ""
-        return _joined(f"{self.name:<{NAME_WIDTH}}", between, f"{count(self.done)}{share}")
+        done = f"{count(self.done)}{share}" if self.done or self.total else ""  # of some stages nothing is counted
+        return _joined(f"{self.name:<{NAME_WIDTH}}", between, done)
 
 
 class _PlainLines:

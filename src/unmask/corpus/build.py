@@ -23,7 +23,7 @@ from unmask.corpus.spool import Spool
 from unmask.corpus.streams import files_of, is_stdin
 from unmask.corpus.tokenizer import TokenizerSettings
 from unmask.errors import DataError, MissingExtra
-from unmask.files import answered, locked, publish_folder, working_folder
+from unmask.files import answered, locked, publish_folder, refuse_unwritable, working_folder
 
 __all__ = ["CorpusSettings", "Progress", "Source", "build_corpus", "cached_corpus"]
 
@@ -71,6 +71,7 @@ def cached_corpus(
     folder = user_cache() / "corpora" / fingerprint
     if folder.exists():
         return open_corpus(folder)
+    refuse_unwritable(folder)
     with answered(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(f".{folder.name}.lock"), held=lambda: progress("waiting", 0, None)):

@@ -196,7 +196,7 @@ class Build:
         return {name: writer.counts for name, writer in zip(SPLITS, writers, strict=True)}
 
     def _check_train(self, train: ShardWriter) -> None:
-        """Refuse text that the tokenizer does not know, and a weight for a source of which nothing came to ``train``."""
+        """Refuse text that the tokenizer does not know, and a weight for a source that ``train`` got nothing of."""
         unknown = train.num_unknown / max(1, train.counts["tokens"])
         if unknown > _MOST_UNKNOWN:
             where = ", ".join(source.where for source in self.sources)

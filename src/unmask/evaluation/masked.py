@@ -107,11 +107,10 @@ def freeze(corpus: Corpus, documents: int, split: HeldOut = "validation") -> Fro
         rate=FROZEN_MASKING.mlm_probability,
     )
     if not (masked.kind == MASKED).any():
-        tokens = corpus.manifest.splits[split]["tokens"]
         raise DataError(
             corpus.directory,
-            f"{split} is too small to measure on ({tokens} tokens, none of them masked); "
-            f"build it with more text or a larger corpus.{split}",
+            f"{split} is too small to measure on ({(~rows.special).sum()} tokens, none of them masked); "
+            f"measure more documents, or build it with more text or a larger corpus.{split}",
         )
     seen = blake2b(digest_size=8)
     for array in (masked.input_ids, masked.labels, rows.segment):

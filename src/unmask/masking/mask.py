@@ -14,17 +14,23 @@ from pydantic import model_validator
 
 from unmask.batch import IGNORE_INDEX, KEPT, MASKED, RANDOM, Rows
 from unmask.masking import noise
+from unmask.masking.span import choose_spans
 from unmask.masking.token import token_places
-from unmask.masking.unit import Unit
+from unmask.masking.unit import Choose, Unit, by_place
+from unmask.masking.word import word_places
 from unmask.settings import Settings, Share
 
-UNITS: dict[str, Unit] = {"token": token_places}
+UNITS: dict[str, Choose] = {
+    "token": by_place(token_places),
+    "word": by_place(word_places),
+    "span": choose_spans,
+}
 
 
 class MaskingSettings(Settings):
     """What is hidden, how much of it, and what stands in its place."""
 
-    unit: Literal["token", "function"] = "token"
+    unit: Literal["token", "word", "span", "function"] = "token"
     """What is hidden as one piece; function is one of your own, given from Python as masking_unit."""
     mlm_probability: Share = 0.15
     """Share of the ordinary tokens that are selected."""
@@ -71,14 +77,13 @@ def mask_rows(
     ``ordinary_ids``, the tokenizer's ids that are not special, uniformly. ``unit`` is the user's own, where the settings
     say "function".
     """
-    keys = noise.document_keys(seed, np.asarray(epoch)[:, None], rows.document)
-    place = (unit or UNITS[settings.unit])(rows)
-    chance = noise.uniform(noise.words(keys, place, noise.HIDDEN))
-    selected = (chance < np.reshape(rate, (-1, 1))) & ~rows.special
+    choose = by_place(unit) if unit else UNITS[settings.unit]
+    selected, kind_place = choose(rows, seed, epoch, np.broadcast_to(np.float64(rate), epoch.shape))
 
     where = np.nonzero(selected)
-    keys, offset, truth = keys[where], rows.offset[where], rows.input_ids[where]
-    draw = noise.uniform(noise.words(keys, offset, noise.KIND))
+    keys = noise.document_keys(seed, epoch[where[0]], rows.document[where])
+    offset, truth = rows.offset[where], rows.input_ids[where]
+    draw = noise.uniform(noise.words(keys, kind_place[where], noise.KIND))
     kind = np.full(len(draw), KEPT, dtype=np.int8)
     kind[draw < settings.mask_replace_prob + settings.random_replace_prob] = RANDOM
     kind[draw < settings.mask_replace_prob] = MASKED

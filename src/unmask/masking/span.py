@@ -25,6 +25,9 @@ UP_TO = np.cumsum(_WEIGHTS) / _WEIGHTS.sum()
 LONGER = np.concatenate(([1.0], 1 - UP_TO[:-1]))
 """(LONGEST,) chance of a length above 0, 1, ... words."""
 
+NOWHERE = np.iinfo(np.int64).min
+"""The beginning of the span of a word that none covers."""
+
 _HALVINGS = 50
 
 
@@ -42,44 +45,47 @@ def start_probability(rate: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray((low + high) / 2)
 
 
-def span_of(
+def choose_spans(
     rows: Rows, seed: int, epoch: npt.NDArray[np.integer], rate: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
     """Return (R, L) which tokens a span covers, and the word at which the earliest such span begins.
 
-    ``epoch`` (R,) and ``rate`` (R,) are those in force at each row. A beginning before the document is negative.
+    ``epoch`` (R,) and ``rate`` (R,) are those in force at each row. A beginning before the document is negative; what a
+    span shows is drawn at its beginning, for the span as a whole, as in SpanBERT.
     """
     flat, length = rows.segment.ravel(), rows.segment.shape[1]
     opens = flat > 0
     opens[1:] &= (flat[1:] != flat[:-1]) | (np.arange(1, len(flat)) % length == 0)
-    first = np.flatnonzero(opens)  # each window's [CLS]
+    first = np.flatnonzero(opens)  # each window's [CLS], which is followed by at least one token
     if not len(first):
         return np.zeros(rows.segment.shape, bool), np.zeros(rows.segment.shape, np.int64)
     window = np.cumsum(opens) - 1
     size = np.bincount(window[flat > 0], minlength=len(first))
-    words = rows.word.ravel().astype(np.int64)
-    low, high = words[np.minimum(first + 1, len(flat) - 1)], words[first + np.maximum(size - 2, 0)]
-
-    # The words of each window and the LONGEST - 1 before them, end to end.
-    before = LONGEST - 1
-    count = high - low + 1 + before
-    ends = np.cumsum(count)
-    of = np.repeat(np.arange(len(first)), count)
-    word = np.arange(ends[-1]) - (ends - count)[of] + (low - before)[of]
+    word = rows.word.ravel().astype(np.int64)
+    low, count = word[first + 1], word[first + size - 2] - word[first + 1] + LONGEST
     row = first // length
-    keys = noise.document_keys(seed, epoch[row], rows.document.ravel()[first + 1 if length > 1 else first])[of]
-    starts = noise.uniform(noise.words(keys, word, noise.HIDDEN)) < start_probability(rate)[row][of]
-    reach = np.zeros(len(word), np.int64)
-    where = np.flatnonzero(starts)
-    reach[where] = 1 + np.searchsorted(
-        UP_TO, noise.uniform(noise.words(keys[where], word[where], noise.FREE)), side="right"
-    )
+    keys = noise.document_keys(seed, epoch[row], rows.document.ravel()[first])
+    begin = _begins(keys, low - (LONGEST - 1), count, start_probability(rate)[row])
+    at = (np.cumsum(count) - count + LONGEST - 1 - low)[window] + word
+    found = begin[np.where(rows.special.ravel(), 0, at)].reshape(rows.segment.shape)
+    return (found > NOWHERE) & ~rows.special, found
 
-    begin = np.full(len(word), np.iinfo(np.int64).min)
+
+def _begins(
+    keys: noise.Words, low: npt.NDArray[np.int64], count: npt.NDArray[np.int64], chance: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """Return, for ``count`` (W,) words from ``low`` (W,) on of W windows end to end, where the earliest span begins.
+
+    The first LONGEST - 1 words of each window only lend their spans; what is said of them does not hold.
+    """
+    window = np.repeat(np.arange(len(count)), count)
+    word = np.arange(len(window)) + (low - np.cumsum(count) + count)[window]
+    starts = np.flatnonzero(noise.uniform(noise.words(keys[window], word, noise.HIDDEN)) < chance[window])
+    length = noise.uniform(noise.words(keys[window[starts]], word[starts], noise.FREE))
+    reach = np.zeros(len(word), np.int64)
+    reach[starts] = 1 + np.searchsorted(UP_TO, length, side="right")
+    begin = np.full(len(word), NOWHERE)
     for distance in range(LONGEST):  # farther ones overwrite nearer ones: the earliest span stays
-        covered = reach[: len(word) - distance] > distance
-        begin[distance:][covered] = word[: len(word) - distance][covered]
-    at = (ends - count)[window] + before + words - low[window]
-    at = np.where(rows.special.ravel() | (flat == 0), 0, at)
-    found = begin[at].reshape(rows.segment.shape)
-    return (found > np.iinfo(np.int64).min) & ~rows.special, found
+        covered = np.flatnonzero(reach[: len(word) - distance] > distance)
+        begin[covered + distance] = word[covered]
+    return begin

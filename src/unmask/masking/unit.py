@@ -1,4 +1,4 @@
-"""A unit of hiding: a function from rows to the place whose chance decides over each token.
+"""A unit of hiding: most are a function from rows to the place whose chance decides over each token.
 
 Tokens of one document with the same place are hidden together or not at all. What bites: a place must follow from the
 document alone (``offset``, ``word``, ``input_ids``), never from where in the row it stands; else masks change with packing.
@@ -14,8 +14,26 @@ import numpy.typing as npt
 
 from unmask.batch import Rows
 from unmask.errors import SettingError
+from unmask.masking import noise
 
 Unit: TypeAlias = Callable[[Rows], npt.NDArray[np.integer]]
+
+Choice: TypeAlias = tuple[npt.NDArray[np.bool_], npt.NDArray[np.integer]]
+"""(R, L) which tokens are hidden, and the place whose chance decides what they show instead."""
+
+Choose: TypeAlias = Callable[[Rows, int, npt.NDArray[np.integer], npt.NDArray[np.float64]], Choice]
+"""From rows, seed, epoch (R,) and rate (R,) to what is hidden."""
+
+
+def by_place(unit: Unit) -> Choose:
+    """Return the choice that hides what has the same place in a document together, each place at the rate."""
+
+    def choose(rows: Rows, seed: int, epoch: npt.NDArray[np.integer], rate: npt.NDArray[np.float64]) -> Choice:
+        keys = noise.document_keys(seed, epoch[:, None], rows.document)
+        chance = noise.uniform(noise.words(keys, unit(rows), noise.HIDDEN))
+        return (chance < rate[:, None]) & ~rows.special, rows.offset
+
+    return choose
 
 
 def name_of(unit: Unit) -> str:
