@@ -6,12 +6,13 @@ into a class of its own. What bites: YAML 1.1 reads ``3e-3`` as text; numbers ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from unmask.errors import SettingError, did_you_mean
 
@@ -149,10 +150,17 @@ def _names_beside(kind: type[Settings], where: Sequence[str]) -> list[str]:
 
 def _range(kind: type[Settings], where: Sequence[str]) -> str:
     """Return the allowed range of a number in words, from the bounds that its field declares."""
-    field = _group(kind, where).model_fields.get(where[-1])
+    group = _group(kind, where)
+    field = next((group.model_fields[name] for name in reversed(where) if name in group.model_fields), None)
+    return range_in_words(field) if field else "a finite number"
+
+
+def range_in_words(field: FieldInfo) -> str:
+    """Return the bounds of a number, or of each number of a sequence, as in ``in (0, 1]`` or ``at least 1``."""
+    rules = [*field.metadata, *_rules_within(field.annotation)]
     bounds = {
         name: bound
-        for rule in (field.metadata if field else ())
+        for rule in rules
         for name in ("gt", "ge", "lt", "le")
         if (bound := getattr(rule, name, None)) is not None
     }
@@ -162,3 +170,11 @@ def _range(kind: type[Settings], where: Sequence[str]) -> str:
     if low is not None:
         return f"{'above' if 'gt' in bounds else 'at least'} {low:g}"
     return f"{'below' if 'lt' in bounds else 'at most'} {high:g}" if high is not None else "a finite number"
+
+
+def _rules_within(annotation: Any) -> Iterator[Any]:
+    """Yield the rules of ``Annotated`` parts inside a type, as in ``Count | None``."""
+    for rule in getattr(annotation, "__metadata__", ()):
+        yield from rule.metadata
+    for part in get_args(annotation):
+        yield from _rules_within(part)

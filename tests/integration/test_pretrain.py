@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.made_text import QUALITIES
 
 import unmask
-from tests.made_text import QUALITIES
 from unmask.cli.main import main
 from unmask.corpus.directory import Corpus
 from unmask.errors import ModelError

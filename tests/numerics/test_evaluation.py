@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unmask.batch import IGNORE_INDEX, KINDS, Batch
+from unmask.batch import IGNORE_INDEX, KINDS, MASKED, Batch
 from unmask.corpus.directory import Corpus
-from unmask.evaluation.masked import Scores, figures, freeze, means, score_frozen, unigram_line
+from unmask.evaluation.masked import Scores, by_frequency, figures, freeze, means, score_frozen, unigram_line
 
 
 class Unigram(nn.Module):
@@ -49,7 +49,7 @@ def test_the_frozen_set_never_changes_and_has_a_name(made_corpus: Corpus) -> Non
 
 def test_guessing_by_frequency_scores_the_unigram_line(made_corpus: Corpus) -> None:
     frozen = freeze(made_corpus, 25)
-    found = figures(score_frozen(Unigram(frozen.unigram), frozen), frozen)
+    found = figures(score_frozen(Unigram(unigram_line(frozen.counts)), frozen), frozen)
     for name in (*KINDS, "all"):
         assert found["cross_entropy"][name]["value"] == pytest.approx(found["unigram"][name]["value"], rel=1e-5)
     assert found["gap"]["value"] == pytest.approx(0, abs=1e-5)
@@ -97,10 +97,53 @@ def test_scores_agree_with_a_slow_twin_position_by_position(made_corpus: Corpus)
 def test_a_category_that_was_never_asked_has_no_figure(made_corpus: Corpus) -> None:
     frozen = freeze(made_corpus, 5)
     one = np.ones(1)
-    scores = Scores(one, np.zeros(1, np.int64), one, np.zeros(1, np.int8), np.zeros(1, np.uint64))
+    zero = np.zeros(1, np.int64)
+    scores = Scores(
+        loss=one, rank=zero, unigram=one, count=zero, kind=np.zeros(1, np.int8), document=np.zeros(1, np.uint64)
+    )
     assert figures(scores, frozen)["cross_entropy"]["random"] is None
     assert means(scores)["kept"] is None
     assert means(scores)["masked"] == 1
+
+
+def test_accuracy_by_frequency_agrees_with_a_slow_twin() -> None:
+    """Two thousand made positions against a loop; every [MASK] position is in one bucket."""
+    random = np.random.default_rng(0)
+    size = 2000
+    scores = Scores(
+        loss=random.exponential(size=size),
+        rank=random.integers(8, size=size),
+        unigram=random.exponential(size=size),
+        count=(10 ** random.uniform(-1, 4.5, size=size)).astype(np.int64),
+        kind=random.integers(3, size=size).astype(np.int8),
+        document=random.integers(40, size=size).astype(np.uint64),
+    )
+    ends = {"0": (0, 0), "1 to 9": (1, 9), "10 to 99": (10, 99), "100 to 999": (100, 999)}
+    ends |= {"1,000 to 9,999": (1_000, 9_999), "10,000 or more": (10_000, math.inf)}
+    found = by_frequency(scores, scores.kind == MASKED)
+    assert [bucket["bucket"] for bucket in found] == list(ends)
+    for bucket in found:
+        low, high = ends[bucket["bucket"]]
+        mine = [place for place in range(size) if scores.kind[place] == MASKED and low <= scores.count[place] <= high]
+        assert bucket["positions"] == len(mine) > 0
+        for top in (1, 5):
+            right = sum(int(scores.rank[place]) < top for place in mine) / len(mine)
+            figure = bucket["accuracy"][str(top)]
+            assert figure["value"] == pytest.approx(right)
+            assert figure["low"] <= right <= figure["high"]
+        assert bucket["cross_entropy"]["value"] == pytest.approx(np.mean(scores.loss[mine]))
+        assert bucket["unigram"]["value"] == pytest.approx(np.mean(scores.unigram[mine]))
+    assert sum(bucket["positions"] for bucket in found) == (scores.kind == MASKED).sum()
+
+
+def test_the_counts_are_those_of_the_training_text(made_corpus: Corpus) -> None:
+    frozen = freeze(made_corpus, 25)
+    found = figures(score_frozen(Seer(made_corpus.vocabulary.size), frozen), frozen)
+    tokens = np.concatenate([np.asarray(shard.tokens) for shard in made_corpus.split("train").shards])
+    truth = frozen.masked.labels[frozen.masked.kind == MASKED]
+    rare = sum(10 <= int((tokens == token).sum()) < 100 for token in truth)
+    assert rare == next(b["positions"] for b in found["accuracy_by_frequency"] if b["bucket"] == "10 to 99")
+    assert found["positions"]["masked"] == len(truth)
 
 
 def test_the_model_is_left_in_the_mode_it_was_in(made_corpus: Corpus) -> None:

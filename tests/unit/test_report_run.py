@@ -76,7 +76,11 @@ def _figure(value: float, half: float, n: int = 5120) -> dict[str, Any]:
 
 
 def _hidden(text: str, *guesses: tuple[str, float]) -> dict[str, Any]:
-    return {"text": text, "hidden": True, "predictions": [{"token": token, "probability": share} for token, share in guesses]}
+    return {
+        "text": text,
+        "hidden": True,
+        "predictions": [{"token": token, "probability": share} for token, share in guesses],
+    }
 
 
 def _shown(text: str) -> dict[str, Any]:
@@ -86,9 +90,13 @@ def _shown(text: str) -> dict[str, Any]:
 _RUN: dict[str, Any] = {
     "format": "unmask-run", "version": 1, "kind": "pretrain", "status": "finished", "attempt": 1, "step": 950,
     "max_steps": 950, "parent": None, "corpus": {"path": "corpora/docstrings", "fingerprint": "5ae1b0c4"}, "task": None,
-    "created": "2025-11-24T05:55:00+00:00", "rows_consumed": 30400, "packing": 0.981,
+    "created": "2025-11-24T05:55:00+00:00", "rows_consumed": 30400, "packing": 0.981, "num_rows": 20000,
+    "peak_memory": 1_234_567_890,
     "model": {"preset": "mini", "parameters": 5_312_000},
-    "mask_rates": {"masked": 0.2403, "random": 0.0298, "kept": 0.0301},
+    "mask_rates": {
+        "tokens": 96_925, "selected": 0.3002, "masked": 0.2403, "random": 0.0298, "kept": 0.0301,
+        "windows_unasked": 0.008,
+    },
 }  # fmt: skip
 _SETTINGS: dict[str, Any] = {
     "model": {"preset": "mini", "hidden_size": 256, "num_hidden_layers": 4},
@@ -367,17 +375,62 @@ def test_fills_show_what_was_hidden_and_how_it_went(page: str) -> None:
     assert hebrew.place == 3
 
 
+def test_a_missed_word_shows_the_probability_that_it_was_given() -> None:
+    def verdict(probability: object) -> str:
+        hidden = {"text": "word", "hidden": True, "probability": probability, "predictions": []}
+        return passages([{"pieces": [hidden]}])[0].hidden[0].verdict
+
+    shown = [verdict(probability) for probability in (0.0421, 0.0004, None)]
+    assert shown == ["✗ missed (4.2\u202f%)", "✗ missed (under 0.1\u202f%)", "✗ missed"]
+
+
+def cells(page: str, heading: str, caption: str = "") -> list[str]:
+    """Return the figures of the first table row under ``heading`` in or after the table ``caption``."""
+    page = page[page.index(f"<caption>{caption}") :]
+    row = re.search(rf'<th scope="row">{re.escape(heading)}</th>(.*?)</tr>', page, flags=re.DOTALL)
+    assert row is not None, heading
+    return re.findall(r"<td[^>]*>(.*?)</td>", row[1])
+
+
 def test_the_data_card_counts_tokens_per_word_and_overlap(page: str) -> None:
-    row = re.search(r'<th scope="row">validation</th>(.*?)</tr>', page, flags=re.DOTALL)
-    assert row is not None
-    assert re.findall(r"<td[^>]*>(.*?)</td>", row[1]) == ["1,561", "118,233", "88,020", "1.34", "12.0\u202f%"]
+    assert cells(page, "tokens") == ["4,410,220", "118,233", "119,020"]
+    assert cells(page, "tokens per word")[1] == "1.34"
+    assert cells(page, "8-grams that train has too") == ["\u2013", "12.0\u202f%", "11.0\u202f%"]
+    assert cells(page, "of these, near copies of another") == ["9,120"]
+    assert "Near duplicates stay together in one split" in page
+
+
+def test_the_data_card_claims_no_search_for_near_duplicates_that_was_not_made(quick: None) -> None:
+    corpus = _CORPUS | {"settings": {"corpus": {"near_duplicates": 1.0}}}
+    page = render_run(dataclasses.replace(example_run(), corpus=corpus))
+    assert "Near duplicates were not looked for" in page
+    assert "near copies" not in page
+    assert cells(page, "corpus.near_duplicates") == ["1.0"]
+
+
+def test_accuracy_by_frequency_has_intervals_and_its_figures_in_a_table(page: str) -> None:
+    bucket = {"bucket": "0", "positions": 17, "accuracy": {"1": _figure(0.25, 0.25)}, "cross_entropy": _figure(9, 1)}
+    mlm = {"accuracy_by_frequency": [bucket]}
+    other = render_run(RunData(run={}, evaluation={"mlm": mlm}))
+    assert "token never seen in the training text: at 1: 25\u202f%." in other
+    assert cells(other, "0") == ["17", "25.0\u202f% [0.0, 50.0]", "\u2013", "9.00 [8.00, 10.00]", "\u2013"]
+    assert "token seen 10 to 99 times in the training text: at 1: 8\u202f%, at 5: 19\u202f%" in page
+
+
+def test_what_the_run_cost_and_how_often_it_went_through_its_text(page: str) -> None:
+    text = Outline(page).text
+    assert re.search(r"Peak memory\s+1\.23\s+GB", text)
+    assert re.search(r"Packing\s+98\.1", text)
+    assert "1.5 passes over the training text" in text
 
 
 def test_mask_rates_stand_beside_the_recipe_only_where_its_rate_is_constant(quick: None, page: str) -> None:
-    assert re.search(r"shown as \[MASK\]</th>\s*<td[^>]*>24\.00\u202f%</td>\s*<td[^>]*>24\.03\u202f%</td>", page)
+    assert cells(page, "selected, in all") == ["30.00\u202f%", "30.02\u202f%"]
+    assert cells(page, "masked: shown as [MASK]", "Mask rates") == ["24.00\u202f%", "24.03\u202f%"]
+    assert "on the first 96,925 tokens of the run. In 0.8\u202f% of the windows nothing was selected" in page
     changing = _SETTINGS | {"masking": _SETTINGS["masking"] | {"schedule": "linear"}}
     other = render_run(dataclasses.replace(example_run(), settings=changing))
-    assert re.search(r"shown as \[MASK\]</th>\s*<td[^>]*>\u2013</td>\s*<td[^>]*>24\.03\u202f%</td>", other)
+    assert cells(other, "masked: shown as [MASK]", "Mask rates") == ["\u2013", "24.03\u202f%"]
 
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>--></svg></style>{{ 7*7 }}$\\frac{1}{0}$"

@@ -20,6 +20,8 @@ class Engine(Settings):
     wheels: Count = 4
     slip: OpenShare = 0.1
     loud: bool = False
+    spare: Count | None = None
+    gears: tuple[OpenShare, OpenShare] = (0.1, 0.9)
 
 
 class Train(Settings):
@@ -56,6 +58,8 @@ def test_settings_are_frozen() -> None:
         ("engine.wheels=0", "engine.wheels must be at least 1, got 0"),
         ("engine.wheels=2.5", "engine.wheels must be a whole number, got 2.5"),
         ("engine.slip=1", "engine.slip must be in (0, 1), got 1"),
+        ("engine.spare=0", "engine.spare must be at least 1, got 0"),
+        ("engine.gears=[0.5, 2]", "engine.gears.1 must be in (0, 1), got 2"),
         ("engine.loud=perhaps", "engine.loud must be true or false, got 'perhaps'"),
         ("engine=5", "engine is a group of settings, got 5; write engine.key=value"),
         ("name=[1, 2]", "name: input should be a valid string, got [1, 2]"),

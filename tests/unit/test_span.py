@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.unit.test_mask import pack
 from tests.unit.test_noise import slow_word
+
 from unmask.batch import Rows
 from unmask.masking.span import LONGER, LONGEST, UP_TO, choose_spans, start_probability
 
@@ -62,7 +62,7 @@ def test_cutting_and_packing_change_no_span(lengths: list[int], one: int, other:
 
 
 def test_the_rate_is_exact_at_every_place_of_a_document() -> None:
-    """4,000 documents of 30 words: no place differs, not even the first and the last (30 places, false alarm 1 in 500)."""
+    """4,000 documents of 30 words: no place differs, not even the first or the last (false alarm 1 in 500)."""
     rows = pack([(n * 7919 + 1, 0, 30) for n in range(4_000)], 32)
     hidden, _ = spans(rows, 0.15)
     share = hidden[:, 1:31].mean(0)

@@ -201,9 +201,7 @@ def _what_became_of(documents: dict[str, int]) -> str:
     )
 
 
-def _print_rows(
-    terminal: Terminal, columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1
-) -> None:
+def _print_rows(terminal: Terminal, columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> None:
     terminal.table(columns, rows[:MAX_LINES], words=words)
     if len(rows) > MAX_LINES:
         terminal.result(f"and {count(len(rows) - MAX_LINES)} more, in manifest.json")

@@ -39,11 +39,11 @@ FILLS = """5. Three filled masks
 Held-out sentences, one word hidden, and what the encoder expects in its place."""
 
 RECIPE = ("model.num_hidden_layers=2", "training.batch_rows=8", "optimizer.learning_rate=1.4e-3")
-"""Two layers of mini and small steps: in a few minutes many tokens teach more than many weights (tuned on validation)."""
+"""Two layers of mini, small batches: in minutes many tokens teach more than many weights (tuned on validation)."""
 
 
 def demo(
-    settings: Annotated[list[str] | None, typer.Argument(help="group.key=value words.")] = None,
+    settings: Annotated[list[str] | None, typer.Argument(metavar="group.key=value", help="Settings.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the run is written; by default unmask-demo here.")] = None,
     budget: Annotated[str, typer.Option(help="NUMBER(s|m|h|d|tok|steps): how long to train.")] = "5m",
     json: JsonFlag = False,

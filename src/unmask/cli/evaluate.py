@@ -18,7 +18,7 @@ from unmask.inference.resolve import resolve
 
 
 def evaluate_command(
-    model: Annotated[Path, typer.Argument(help="A run directory.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run directory.")],
     corpus: Annotated[Path | None, typer.Option(help="Another corpus than the one it was trained on.")] = None,
     split: Annotated[HeldOut, typer.Option(help="validation, or test: read the test split once.")] = "validation",
     documents: Annotated[int, typer.Option(min=1, help="How many held-out documents, at most.")] = 1000,

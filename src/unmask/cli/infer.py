@@ -16,16 +16,16 @@ from unmask.corpus.readers import read_documents
 from unmask.corpus.refusals import Refusals
 from unmask.errors import DataError
 
-ModelArgument = Annotated[Path, typer.Argument(help="A run directory.")]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A run directory.")]
 FileArgument = Annotated[
-    str, typer.Argument(help="A file with a text a line, .jsonl, .csv ... or - for standard input.")
+    str, typer.Argument(metavar="FILE", help="A file with a text a line, .jsonl, .csv ... or - for standard input.")
 ]
 TEXTS_AT_ONCE = 256
 
 
 def fill(
     model: ModelArgument,
-    text: Annotated[str, typer.Argument(help='A text with [MASK] in it, as in "The [MASK] of the array."')],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help='A text with [MASK] in it, as in "The [MASK] of the array."')],
     top_k: Annotated[int, typer.Option(min=1, help="How many answers.")] = 5,
     targets: Annotated[str | None, typer.Option(help="Choose among these words alone, separated by commas.")] = None,
     json: JsonFlag = False,

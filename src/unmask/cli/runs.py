@@ -36,7 +36,7 @@ runs = typer.Typer(add_completion=False, rich_markup_mode=None, help="List, show
 
 @runs.command("list")
 def list_runs(
-    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where the runs are.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the runs are.")] = Path(),
     json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
@@ -93,7 +93,7 @@ def show(
 
 @runs.command()
 def compare(
-    named: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Two run directories or more.")],
+    named: Annotated[list[Path], typer.Argument(metavar="RUN", help="Two run directories or more.")],
     report: Annotated[Path | None, typer.Option("--report", help="Also write an HTML page with curves here.")] = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,

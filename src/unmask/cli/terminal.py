@@ -134,8 +134,8 @@ class Terminal:
 class Progress:
     """Progress through stages: ``progress("reading", done, total, "words")``; another name begins another stage.
 
-    A line that redraws where standard error is a terminal, and in a notebook; elsewhere plain lines: the first, the last,
-    and between them one every ten seconds. ``total`` is None where the end is not known.
+    A line that redraws where standard error is a terminal, and in a notebook; elsewhere plain lines: the first, the
+    last, and between them one every ten seconds. ``total`` is None where the end is not known.
     """
 
     def __init__(self, console: Console, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:

@@ -74,8 +74,8 @@ def mask_rows(
     """Hide tokens of ``rows``.
 
     ``epoch`` (R,) and ``rate`` (R,) or one number are those in force at each row. Random replacements are drawn from
-    ``ordinary_ids``, the tokenizer's ids that are not special, uniformly. ``unit`` is the user's own, where the settings
-    say "function".
+    ``ordinary_ids``, the tokenizer's ids that are not special, uniformly. ``unit`` is the user's own, where the
+    settings say "function".
     """
     choose = by_place(unit) if unit else UNITS[settings.unit]
     selected, kind_place = choose(rows, seed, epoch, np.broadcast_to(np.float64(rate), epoch.shape))

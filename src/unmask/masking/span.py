@@ -1,7 +1,8 @@
 """Spans of whole words (Joshi et al. 2020, "SpanBERT", section 3.1), without a budget.
 
-A span begins at a word by that word's own number and is as long as another number says; a word is hidden where some span
-covers it. What bites: the words before the document count as beginnings too, else its first words would be hidden less.
+A span begins at a word by that word's own number and is as long as another number says; a word is hidden where some
+span covers it. What bites: the words before the document count as beginnings too, else its first words would be
+hidden less.
 """
 
 from __future__ import annotations

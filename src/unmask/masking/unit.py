@@ -1,7 +1,8 @@
 """A unit of hiding: most are a function from rows to the place whose chance decides over each token.
 
 Tokens of one document with the same place are hidden together or not at all. What bites: a place must follow from the
-document alone (``offset``, ``word``, ``input_ids``), never from where in the row it stands; else masks change with packing.
+document alone (``offset``, ``word``, ``input_ids``), never from where in the row it stands: masks would then change
+with the packing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whole words: all pieces of a word are hidden together or not at all (BERT's whole-word masking, 2019).
 
-Words are those that the tokenizer's own pre-tokenizer found when the corpus was built, so no tokenizer family is guessed
-at. What shows in their place is drawn for each token apart, as in BERT.
+Words are those that the tokenizer's own pre-tokenizer found when the corpus was built, so nothing is guessed from the
+form of the tokens. What bites: what shows in a word's place is drawn for each of its tokens apart, as in BERT.
 """
 
 from __future__ import annotations

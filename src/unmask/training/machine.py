@@ -56,7 +56,8 @@ def prepare(
     # A sweep over every new tensor, meant to find the bugs of others.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at import
     half = dtype == "bfloat16" or (dtype == "auto" and has_bfloat16(device))
-    compiled = compiling == "always" or (compiling == "auto" and budget_seconds >= COMPILE_PAYS_SECONDS and can_compile())
+    pays = budget_seconds >= COMPILE_PAYS_SECONDS
+    compiled = compiling == "always" or (compiling == "auto" and pays and can_compile())
     return Machine(device, torch.bfloat16 if half else torch.float32, threads, deterministic, compiled)
 
 

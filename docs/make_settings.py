@@ -1,0 +1,107 @@
+"""Writes docs/settings.md from the settings classes: .venv/bin/python docs/make_settings.py
+
+What bites: the page is never edited by hand; a test compares it with what this makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from unmask.cli.pretrain import PretrainSettings
+from unmask.settings import Settings, range_in_words
+
+PAGE = Path(__file__).with_name("settings.md")
+
+HEAD = """\
+# Settings
+
+Every setting has a group and a name. On the command line it is written `group.key=value`:
+
+```
+unmask pretrain --corpus corpora/mine --out runs/first model.preset=small masking.mlm_probability=0.2
+```
+
+In a recipe (`unmask pretrain recipe.yaml ...`) it stands below its group, and from Python both forms do:
+
+```yaml
+model:
+  preset: small
+masking:
+  mlm_probability: 0.2
+```
+
+```python
+unmask.pretrain("corpora/mine", "runs/first", settings={"model": {"preset": "small"}, "masking.mlm_probability": 0.2})
+```
+
+Defaults come first, then the recipe, then what the command says. A name that does not exist is refused, with the nearest
+one that does. A run keeps what was resolved in its `settings.yaml`.
+
+The groups `corpus` and `tokenizer` belong to `unmask corpus build`. `unmask pretrain` takes them too, where `--corpus`
+names text and not a corpus directory. The defaults below are those of `unmask pretrain`.
+
+This page is made by `docs/make_settings.py` from the classes themselves.
+"""
+
+
+def page() -> str:
+    """Return the text of docs/settings.md."""
+    recipe = PretrainSettings()
+    groups = (_group(name, getattr(recipe, name)) for name in PretrainSettings.model_fields)
+    return "\n".join([HEAD, *groups])
+
+
+def _group(name: str, group: Settings) -> str:
+    """Return a heading, what the group is for and a table of its settings."""
+    what = (type(group).__doc__ or "").partition("\n")[0]
+    lines = [f"## {name}", "", what, "", "| setting | default | values | what it does |", "| --- | --- | --- | --- |"]
+    return "\n".join([*lines, *_rows(name, group), ""])
+
+
+def _rows(prefix: str, group: Settings) -> Iterator[str]:
+    for name, field in type(group).model_fields.items():
+        value = getattr(group, name)
+        if isinstance(value, Settings):
+            yield from _rows(f"{prefix}.{name}", value)
+        else:
+            cells = (f"`{prefix}.{name}`", _default(value), _values(field.annotation, field), field.description or "")
+            yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _default(value: Any) -> str:
+    """Return a default as one would write it."""
+    match value:
+        case None:
+            return "the preset's or none"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case tuple():
+            return f"`[{', '.join(map(str, value))}]`"
+        case _:
+            return f"`{value}`"
+
+
+def _values(annotation: Any, field: FieldInfo) -> str:
+    """Return in words what may stand there."""
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(annotation))
+    kinds = [part for part in (*get_args(annotation), annotation) if part is not type(None)]
+    text = str(kinds)
+    if annotation is bool:
+        return "`true`, `false`"
+    if "Path" in text:
+        return "a path"
+    if "float" in text or "int" in text:
+        what = "a whole number" if "float" not in text else "a number"
+        bounds = range_in_words(field)
+        numbers = "two numbers" if get_origin(annotation) is tuple else what
+        return numbers if bounds == "a finite number" else f"{numbers} {bounds}"
+    return "text"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
