@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the settings classes: .venv/bin/python docs/make_settings.py
+"""Writes docs/settings.md from the settings classes: run .venv/bin/python docs/make_settings.py after a change of them.
 
 What bites: the page is never edited by hand; a test compares it with what this makes.
 """
@@ -38,8 +38,8 @@ masking:
 unmask.pretrain("corpora/mine", "runs/first", settings={"model": {"preset": "small"}, "masking.mlm_probability": 0.2})
 ```
 
-Defaults come first, then the recipe, then what the command says. A name that does not exist is refused, with the nearest
-one that does. A run keeps what was resolved in its `settings.yaml`.
+Defaults come first, then the recipe, then what the command says. A name that does not exist is refused, with the
+nearest one that does. A run keeps what was resolved in its `settings.yaml`.
 
 The groups `corpus` and `tokenizer` belong to `unmask corpus build`. `unmask pretrain` takes them too, where `--corpus`
 names text and not a corpus directory. The defaults below are those of `unmask pretrain`.
@@ -57,7 +57,7 @@ def page() -> str:
 
 def _group(name: str, group: Settings) -> str:
     """Return a heading, what the group is for and a table of its settings."""
-    what = (type(group).__doc__ or "").partition("\n")[0]
+    what = (type(group).__doc__ or "").partition("\n")[0].replace("``", "`")
     lines = [f"## {name}", "", what, "", "| setting | default | values | what it does |", "| --- | --- | --- | --- |"]
     return "\n".join([*lines, *_rows(name, group), ""])
 
@@ -68,15 +68,15 @@ def _rows(prefix: str, group: Settings) -> Iterator[str]:
         if isinstance(value, Settings):
             yield from _rows(f"{prefix}.{name}", value)
         else:
-            cells = (f"`{prefix}.{name}`", _default(value), _values(field.annotation, field), field.description or "")
-            yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+            default = "the preset's" if value is None and prefix == "model" else _default(value)
+            yield f"| `{prefix}.{name}` | {default} | {_values(field)} | {field.description} |"
 
 
 def _default(value: Any) -> str:
     """Return a default as one would write it."""
     match value:
         case None:
-            return "the preset's or none"
+            return "none"
         case bool():
             return f"`{str(value).lower()}`"
         case tuple():
@@ -85,22 +85,24 @@ def _default(value: Any) -> str:
             return f"`{value}`"
 
 
-def _values(annotation: Any, field: FieldInfo) -> str:
+def _values(field: FieldInfo) -> str:
     """Return in words what may stand there."""
-    if get_origin(annotation) is Literal:
-        return ", ".join(f"`{choice}`" for choice in get_args(annotation))
-    kinds = [part for part in (*get_args(annotation), annotation) if part is not type(None)]
-    text = str(kinds)
-    if annotation is bool:
+    kinds = set(_kinds(field.annotation))
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
+    if bool in kinds:
         return "`true`, `false`"
-    if "Path" in text:
-        return "a path"
-    if "float" in text or "int" in text:
-        what = "a whole number" if "float" not in text else "a number"
-        bounds = range_in_words(field)
-        numbers = "two numbers" if get_origin(annotation) is tuple else what
-        return numbers if bounds == "a finite number" else f"{numbers} {bounds}"
-    return "text"
+    if not {int, float} & kinds:
+        return "a path" if Path in kinds else "text"
+    numbers = "numbers" if tuple in kinds else "a whole number" if int in kinds else "a number"
+    return f"{numbers} {range_in_words(field)}"
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Yield the plain types that a type is made of."""
+    yield get_origin(annotation) or annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)
 
 
 if __name__ == "__main__":

@@ -166,10 +166,10 @@ def range_in_words(field: FieldInfo) -> str:
     }
     low, high = bounds.get("gt", bounds.get("ge")), bounds.get("lt", bounds.get("le"))
     if low is not None and high is not None:
-        return f"in {'(' if 'gt' in bounds else '['}{low:g}, {high:g}{')' if 'lt' in bounds else ']'}"
+        return f"in {'(' if 'gt' in bounds else '['}{low:,}, {high:,}{')' if 'lt' in bounds else ']'}"
     if low is not None:
-        return f"{'above' if 'gt' in bounds else 'at least'} {low:g}"
-    return f"{'below' if 'lt' in bounds else 'at most'} {high:g}" if high is not None else "a finite number"
+        return f"{'above' if 'gt' in bounds else 'at least'} {low:,}"
+    return f"{'below' if 'lt' in bounds else 'at most'} {high:,}" if high is not None else "a finite number"
 
 
 def _rules_within(annotation: Any) -> Iterator[Any]:

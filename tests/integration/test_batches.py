@@ -10,10 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unmask.batch import IGNORE_INDEX, Batch
+from unmask.batch import IGNORE_INDEX, KINDS, Batch
 from unmask.corpus.directory import Corpus
 from unmask.corpus.order import rows_at
 from unmask.masking.mask import MaskingSettings
+from unmask.training import batches as training_batches
 from unmask.training.batches import StepBatches
 
 
@@ -58,6 +59,29 @@ def test_a_row_is_masked_by_its_document_wherever_it_is_packed(
 
 
 _HIDDEN: dict[int, dict[tuple[int, int], int]] = {}
+
+
+def test_mask_rates_agree_with_a_slow_twin(batches: StepBatches) -> None:
+    """Every row once: a loop over positions and windows of the steps' own batches."""
+    num_rows = batches.rows.num_rows
+    [batch] = replace(batches, batch_rows=num_rows)(0)
+    special = torch.isin(batch.input_ids, torch.tensor([batches.vocabulary.cls_id, batches.vocabulary.sep_id]))
+    tokens = int(((batch.segment > 0) & ~special).sum())
+    kinds = batch.kind[: batch.num_asked].tolist()
+    windows = {(row, int(number)) for row in range(num_rows) for number in batch.segment[row] if number}
+    asked = {(row, int(batch.segment[row, place])) for row, place in (batch.labels != IGNORE_INDEX).nonzero().tolist()}
+    rates = batches.mask_rates()
+    assert rates["tokens"] == tokens
+    for number, name in enumerate(KINDS):
+        assert rates[name] == pytest.approx(kinds.count(number) / tokens)
+    assert rates["selected"] == pytest.approx(len(kinds) / tokens)
+    assert rates["windows_unasked"] == pytest.approx(1 - len(asked) / len(windows))
+    assert 0 < rates["windows_unasked"] < 0.1
+
+
+def test_mask_rates_look_at_a_bounded_number_of_rows(batches: StepBatches, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_batches, "MEASURED_POSITIONS", 330)
+    assert 200 < batches.mask_rates()["tokens"] < 11 * 32
 
 
 def hidden_of(corpus: Corpus, batches: StepBatches, length: int) -> dict[tuple[int, int], int]:

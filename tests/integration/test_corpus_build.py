@@ -120,11 +120,11 @@ def test_rows_are_packed_once_and_made_again_where_they_are_damaged(copy: Path) 
     first = _arrays(corpus.rows(32))
     path = copy / "rows-32.safetensors"
     made = path.stat().st_mtime_ns
-    again = _arrays(corpus.rows(32))
+    again = _arrays(open_corpus(copy).rows(32))
     assert path.stat().st_mtime_ns == made
     data = path.read_bytes()
     path.write_bytes(data[:-9])
-    mended = _arrays(corpus.rows(32))
+    mended = _arrays(open_corpus(copy).rows(32))
     assert path.read_bytes() == data
     for one, two, three in zip(first, again, mended, strict=True):
         np.testing.assert_array_equal(one, two)

@@ -48,6 +48,19 @@ def test_a_run_holds_all_that_it_must(run: RunDirectory) -> None:
     for name in ("settings.yaml", "environment.json", "metrics.jsonl", "tokenizer.json", "corpus.json", "report.html"):
         assert (run.path / name).is_file(), name
     assert len(run.checkpoints()) == 2
+    assert 0.5 < state["packing"] <= 1
+    assert state["mask_rates"]["selected"] == pytest.approx(0.3, abs=0.02)
+    assert 5e7 < state["peak_memory"] < 1e11
+    page = (run.path / "report.html").read_text()
+    for words in (
+        "Peak memory",
+        "Mask rates",
+        "Accuracy by how often",
+        "passes over the training text",
+        "What it fills",
+    ):
+        assert words in page, words
+    assert "was still running" not in page
     assert run.settings["training"]["ema"] == 0.9
 
 

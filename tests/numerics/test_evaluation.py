@@ -118,7 +118,12 @@ def test_accuracy_by_frequency_agrees_with_a_slow_twin() -> None:
         kind=random.integers(3, size=size).astype(np.int8),
         document=random.integers(40, size=size).astype(np.uint64),
     )
-    ends = {"0": (0, 0), "1 to 9": (1, 9), "10 to 99": (10, 99), "100 to 999": (100, 999)}
+    ends: dict[str, tuple[float, float]] = {
+        "0": (0, 0),
+        "1 to 9": (1, 9),
+        "10 to 99": (10, 99),
+        "100 to 999": (100, 999),
+    }
     ends |= {"1,000 to 9,999": (1_000, 9_999), "10,000 or more": (10_000, math.inf)}
     found = by_frequency(scores, scores.kind == MASKED)
     assert [bucket["bucket"] for bucket in found] == list(ends)

@@ -85,3 +85,20 @@ def test_terms_agree_with_the_dense_loss_and_split_by_kind(model: MaskedLM) -> N
     for number in range(3):
         part = torch.from_numpy(kinds == number)
         assert term.by_kind[0, 0, number].item() == pytest.approx(dense[part].sum().item(), rel=1e-5)
+
+
+def test_sums_are_split_by_the_source_of_a_row_too(model: MaskedLM) -> None:
+    ids, labels, kind = rows(0.3)
+    source = np.random.default_rng(1).integers(0, 3, size=ROWS)
+    batch = collate(input_ids=ids, segment=np.ones_like(ids), labels=labels, kind=kind, source=source, num_sources=4)
+    [term], [whole] = masked_language_modelling(model, batch), masked_language_modelling(model, batches(64, 0.3)[0])
+    assert torch.equal(term.loss_sum, whole.loss_sum)
+    assert torch.allclose(term.by_kind.sum(1, keepdim=True), whole.by_kind)
+    assert term.by_kind.shape == (2, 4, 3)
+    losses = functional.cross_entropy(model(batch).float(), batch.targets, reduction="none")[: batch.num_asked]
+    row_of = np.nonzero(labels != IGNORE_INDEX)[0]
+    for number in range(4):
+        for which in range(3):
+            part = torch.from_numpy((source[row_of] == number) & (kind[labels != IGNORE_INDEX] == which))
+            assert term.by_kind[1, number, which].item() == part.sum()
+            assert term.by_kind[0, number, which].item() == pytest.approx(losses[part].sum().item(), rel=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def damage_every_checkpoint(run: Path) -> None:
         flip(checkpoint / "model.safetensors", -5)
 
 
-DAMAGE = {
+DAMAGE: dict[str, Callable[[Path], object]] = {
     "run-without-checkpoint": without_checkpoints,
     "run-of-a-vanished-corpus": of_another_place,
     "run-flipped-weights": damage_every_checkpoint,
@@ -130,6 +131,8 @@ COMMANDS = [
     (f"{NEW} type.yaml", "training.batch_rows must be a whole number, got 'many'"),
     (f"{NEW} key.yaml type.yaml", "one recipe at most, got key.yaml, type.yaml"),
     (f"{NEW} training.batch_rows=0", "training.batch_rows must be at least 1, got 0"),
+    (f"{NEW} training.threads=100000", "training.threads must be in [0, 1,024], got 100000"),
+    (f"{NEW} training.seed=99999999999999999999", "training.seed must be in [0, 9,223,372,036,854,775,808), got"),
     (f"{NEW} masking.mlm_probability=1.5", "masking.mlm_probability must be in "),
     (f"{NEW} optimizer.learning_rate=nan", "optimizer.learning_rate must be"),
     (f"{NEW} schedule.warmup=0.9", "warmup + decay must be at most 1, got 1.3"),

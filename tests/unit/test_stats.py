@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from unmask import stats
 from unmask.stats import mean_by_cluster
 
 
@@ -27,6 +30,22 @@ def test_repeating_every_value_narrows_nothing() -> None:
     assert once is not None
     assert often is not None
     assert (often.low, often.high, often.n) == pytest.approx((once.low, once.high, once.n))
+
+
+def test_many_documents_are_resampled_in_parts_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(2)
+    values, clusters = random.normal(size=900), random.integers(301, size=900)
+    whole = mean_by_cluster(values, clusters)
+    monkeypatch.setattr(stats, "_DRAWN_AT_ONCE", 1000)
+    assert mean_by_cluster(values, clusters) == whole
+
+
+def test_memory_does_not_grow_with_the_number_of_documents() -> None:
+    tracemalloc.start()
+    mean_by_cluster(np.ones(100_000), np.arange(100_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60e6  # a table of all resamples would take 800e6
 
 
 def test_nothing_has_no_figure_and_one_document_no_width() -> None:

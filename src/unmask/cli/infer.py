@@ -25,7 +25,9 @@ TEXTS_AT_ONCE = 256
 
 def fill(
     model: ModelArgument,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help='A text with [MASK] in it, as in "The [MASK] of the array."')],
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help='A text with [MASK] in it, as in "The [MASK] of the array."')
+    ],
     top_k: Annotated[int, typer.Option(min=1, help="How many answers.")] = 5,
     targets: Annotated[str | None, typer.Option(help="Choose among these words alone, separated by commas.")] = None,
     json: JsonFlag = False,

@@ -80,14 +80,22 @@ def _answered(words: list[str]) -> int:
         return STOPPED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except MemoryError as error:
-        complain(f"the memory is not enough ({error}); ask for fewer or shorter rows, or for a smaller model")
+    except Exception as error:  # noqa: BLE001  # the edge of the program: Python itself would exit with 1, which means "a check said no"
+        if not _lacks_memory(error):
+            traceback.print_exc()
+            return OUR_MISTAKE
+        complain("the memory is not enough; lower training.batch_rows or training.row_length, or take a smaller model")
         return USERS_MISTAKE
-    except Exception:  # noqa: BLE001  # the edge of the program: Python itself would exit with 1, which means "a check said no"
-        traceback.print_exc()
-        return OUR_MISTAKE
     else:
         return code
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Tell an error of memory; torch has no type of its own for one of the processor's."""
+    words = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
 
 
 @contextmanager

@@ -57,7 +57,9 @@ class PretrainSettings(Settings):
 
 
 def pretrain_command(
-    recipe: Annotated[list[str] | None, typer.Argument(metavar="RECIPE|group.key=value", help="A YAML file, and settings over it.")] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Argument(metavar="RECIPE|group.key=value", help="A YAML file, and settings over it.")
+    ] = None,
     corpus: Annotated[str | None, typer.Option(help="A corpus directory, or text to build one from.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the run is written.")] = None,
     resume: Annotated[Path | None, typer.Option(help="A run to go on with, as it was started.")] = None,

@@ -26,7 +26,7 @@ from unmask.runs import RunDirectory
 DOCUMENTS, STEPS, SAVED_AT = 300, 24, 12
 SETTINGS = {
     "model": {"preset": "tiny", "hidden_size": 64, "intermediate_size": 192},
-    "training": {"row_length": 64, "batch_rows": 8, "save_every": SAVED_AT},
+    "training": {"row_length": 64, "batch_rows": 8, "save_every": SAVED_AT, "threads": 1},
     "optimizer": {"learning_rate": 3e-3},
 }
 NAMES = ("corpus", "training", "resuming", "evaluation")

@@ -181,7 +181,7 @@ def figures(scores: Scores, frozen: FrozenSet) -> dict[str, Any]:
         "gap": _figure(scores, scores.unigram - scores.loss, masked),
         "limit": None,
         "accuracy": {"masked": _accuracy(scores, masked)},
-        "accuracy_by_frequency": _by_frequency(scores, masked),
+        "accuracy_by_frequency": by_frequency(scores, masked),
         "bits_per_character": _figure(scores, bits, masked),
         "positions": {name: int(part.sum()) for name, part in parts.items()},
         **({"by_source": _by_source(scores, frozen, masked)} if len(frozen.source_names) > 1 else {}),
@@ -198,7 +198,7 @@ def _accuracy(scores: Scores, chosen: Chosen) -> dict[str, Any]:
     return {str(top): _figure(scores, (scores.rank < top).astype(float), chosen) for top in TOP}
 
 
-def _by_frequency(scores: Scores, masked: Chosen) -> list[dict[str, Any]]:
+def by_frequency(scores: Scores, masked: Chosen) -> list[dict[str, Any]]:
     """Return the figures at [MASK] by how often the true token occurs in the training text, empty buckets left out."""
     bucket = np.digitize(scores.count, FREQUENCIES) - 1
     found = []

@@ -122,7 +122,7 @@ def _unigram(compared: SideBySide) -> Figure | None:
 def _differences(compared: SideBySide) -> Section:
     rows = [(name, *map(plain, values)) for name, values in compared.differences().items()]
     columns = ("Setting", *(run.name for run in compared.runs))
-    table = Table("Settings that differ", columns, rows, words=len(columns))
+    table = Table("As each run has them", columns, rows, words=len(columns))
     return Section("settings", "Settings that differ", [table if rows else Prose("None: these runs share them all.")])
 
 

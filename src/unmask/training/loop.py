@@ -59,11 +59,11 @@ class TrainingSettings(Settings):
     """Whether torch.compile is used; auto where a compiler is found and the budget is half an hour or more."""
     deterministic: bool = True
     """Equal to the bit on the same machine, torch build, ranks and threads."""
-    threads: Whole = 0
-    """Threads of the network; 0 is every processor that this process may use."""
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Threads of the network; 0 is as many as this process is given processors (or its quota of their time)."""
     ema: ShareBelowOne = 0.0
     """Decay of the average of the weights that is used in place of the weights; 0 keeps none."""
-    seed: Whole = 0
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     """Decides the first weights, the order and the masks."""
 
 
