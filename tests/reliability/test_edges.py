@@ -30,6 +30,7 @@ def shell(line: str, folder: Path, **changes: str) -> subprocess.CompletedProces
     """Run a line of shell in ``folder``; $UNMASK is the command."""
     source = str(Path(__file__).parents[2] / "src")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": source, "UNMASK": " ".join(UNMASK), **changes}
+    environment.pop("PYTHONUNBUFFERED", None)  # buffers are where it bites
     words = ["bash", "-c", line]
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
