@@ -26,10 +26,10 @@ from unmask.runs import RunDirectory
 UNMASK = [sys.executable, "-m", "unmask"]
 
 
-def shell(line: str, folder: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a line of shell in ``folder``; $UNMASK is the command."""
     source = str(Path(__file__).parents[2] / "src")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": source, "UNMASK": " ".join(UNMASK), **changes}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": source, "UNMASK": " ".join(UNMASK)}
     environment.pop("PYTHONUNBUFFERED", None)  # buffers are where it bites
     words = ["bash", "-c", line]
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
