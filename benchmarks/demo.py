@@ -5,12 +5,11 @@ Run on a quiet machine: the budget is time, so whatever else runs takes tokens a
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from unmask.cli.main import main
 from unmask.runs import RunDirectory
@@ -18,17 +17,11 @@ from unmask.runs import RunDirectory
 RESULT = Path(__file__).parent / "results" / "demo.json"
 
 
-def measure(folder: Path, budget: str = "5m") -> dict[str, object]:
-    """Run ``unmask demo`` in ``folder`` and return what is worth keeping of it."""
-    spoken = io.StringIO()
-    with contextlib.redirect_stdout(spoken):
-        code = main(["demo", "--out", str(folder / "demo"), "--budget", budget, "--json"])
-    if code:
-        raise SystemExit(f"unmask demo ended with {code}")
-    run, said = RunDirectory(folder / "demo"), json.loads(spoken.getvalue())
-    state, corpus = run.state, run.read("corpus.json") or {}
+def collect(run: RunDirectory) -> dict[str, Any]:
+    """Return what is worth keeping of a finished demo."""
+    state, corpus, evaluation = run.state, run.read("corpus.json") or {}, run.evaluation
     return {
-        "command": f"unmask demo --budget {budget}",
+        "command": "unmask demo",
         "unmask": version("unmask"),
         "environment": run.read("environment.json"),
         "settings": run.settings,
@@ -38,14 +31,16 @@ def measure(folder: Path, budget: str = "5m") -> dict[str, object]:
         "steps": state["step"],
         "parameters": state["model"]["parameters"],
         "corpus": {name: corpus.get(name) for name in ("documents", "splits", "overlap_8gram")},
-        "frozen": said["frozen"],
-        "mlm": said["mlm"],
+        "frozen": evaluation["frozen"],
+        "mlm": evaluation["mlm"],
     }
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as name:
-        found = measure(Path(name))
+    with tempfile.TemporaryDirectory() as folder:
+        if code := main(["demo", "--out", f"{folder}/demo"]):
+            raise SystemExit(f"unmask demo ended with {code}")
+        found = collect(RunDirectory(Path(folder) / "demo"))
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(f"{RESULT}: {json.dumps(found['mlm'])}")
+    print(f"{RESULT}: {found['mlm']['gap']}")

@@ -259,15 +259,18 @@ def _batches(corpus: Corpus, settings: PretrainSettings, unit: Unit | None) -> S
 
 
 def _max_steps(plan: Plan, corpus: Corpus, settings: PretrainSettings, budget: Budget) -> int:
-    rows = corpus.rows(settings.training.row_length)
-    start = time.perf_counter()
-    if budget.seconds is not None:
+    def evaluation_seconds() -> float:
+        start = time.perf_counter()
         score_frozen(plan.model, plan.watched, plan.machine.precision)
+        return time.perf_counter() - start
+
+    rows = corpus.rows(settings.training.row_length)
+    seconds = min(evaluation_seconds() for _ in range(2)) if budget.seconds is not None else 0.0  # the first is cold
     return steps_for(
         budget,
         step_tokens=settings.training.batch_rows * rows.tokens_per_row,
         run_step=trial_steps(plan),
-        overhead_seconds=EVALUATIONS * (time.perf_counter() - start),
+        overhead_seconds=EVALUATIONS * seconds,
     )
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from unmask.errors import SettingError
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_WARM, _TIMED = 2, 6
+_WARM, _LEAST, _MOST = 2, 3, 40
+_ENOUGH_SECONDS = 4.0  # of trial steps, once the least number of them is timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,12 @@ def steps_for(budget: Budget, *, step_tokens: float, run_step: Callable[[int], N
         return max(1, round(budget.tokens / step_tokens))
     assert budget.seconds is not None
     start, seconds = time.perf_counter(), []
-    for number in range(_WARM + _TIMED):
+    for number in range(_WARM + _MOST):
         before = time.perf_counter()
         run_step(number)
-        seconds.append(time.perf_counter() - before)
+        now = time.perf_counter()
+        seconds.append(now - before)
+        if len(seconds) >= _WARM + _LEAST and now - start > _ENOUGH_SECONDS:
+            break
     left = budget.seconds - overhead_seconds - (time.perf_counter() - start)
     return max(1, int(left / statistics.median(seconds[_WARM:])))
