@@ -27,18 +27,30 @@ class ObjectiveSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One term of a loss on one micro-batch; the step's loss is the sum of coefficient * loss_sum / weight_sum."""
+    """One term of a loss on one micro-batch; a step adds up coefficient * loss_sum and divides by all weight_sum."""
 
     name: str
     loss_sum: Tensor
     """() with gradient."""
     weight_sum: float
+    """What this micro-batch brings to the denominator."""
     coefficient: float
     by_kind: Tensor
     """(2, S, 3) float32 without gradient: sums of loss and counts, by source, of masked, random and kept positions."""
 
 
-Objective = Callable[[nn.Module, Batch], list[Term]]
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A loss: its terms, and what a batch weighs in each of them, known before the network runs."""
+
+    terms: Callable[[nn.Module, Batch], list[Term]]
+    weights: Callable[[Batch], dict[str, float]]
+    """By name of the term."""
+
+    def step_weights(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """Return each term's denominator of a step: all that was asked in ``batches``, or 1 where that is nothing."""
+        weights = [self.weights(batch) for batch in batches]
+        return {name: sum(weight[name] for weight in weights) or 1.0 for name in weights[0]}
 
 
 def masked_language_modelling(model: nn.Module, batch: Batch) -> list[Term]:
@@ -64,13 +76,10 @@ def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def asked_weight(batch: Batch) -> float:
-    """Return what a batch brings to the denominator of the step."""
+    """Return how much is asked in a batch."""
     return float(batch.num_asked if batch.weights is None else batch.weights.sum())
 
 
-def step_weight(batches: Sequence[Batch]) -> float:
-    """Return the denominator of a step: everything that was asked in it, or 1 where that is nothing."""
-    return sum(map(asked_weight, batches)) or 1.0
-
-
-OBJECTIVES: dict[str, Objective] = {"mlm": masked_language_modelling}
+OBJECTIVES: dict[str, Objective] = {
+    "mlm": Objective(masked_language_modelling, lambda batch: {"mlm": asked_weight(batch)}),
+}

@@ -173,7 +173,7 @@ class RunDirectory:
     @contextmanager
     def new_checkpoint(self, step: int, state: Mapping[str, Any]) -> Iterator[Path]:
         """Give a folder to write tensors into; afterwards it becomes the checkpoint of ``step``, with checksums."""
-        final = self.path / "checkpoints" / f"step-{step:08d}"
+        final = self._checkpoint(step)
         final.parent.mkdir(exist_ok=True)
         with files.working_folder(final) as aside:
             yield aside
@@ -193,10 +193,15 @@ class RunDirectory:
             damaged.append(f"{fault}; passed over")
         return None, damaged
 
-    def keep_checkpoints(self, keep: int) -> None:
-        """Remove all but the newest ``keep`` checkpoints."""
-        for path in self.checkpoints()[:-keep]:
+    def keep_checkpoints(self, keep: int, step: int) -> None:
+        """Remove all but the newest ``keep`` checkpoints up to ``step``, and those past it: they were passed over."""
+        last = self._checkpoint(step)
+        paths = self.checkpoints()
+        for path in [*paths[paths.index(last) + 1 :], *paths[: paths.index(last) + 1][:-keep]]:
             shutil.rmtree(path)
+
+    def _checkpoint(self, step: int) -> Path:
+        return self.path / "checkpoints" / f"step-{step:08d}"
 
 
 def refuse_occupied(path: Path) -> None:

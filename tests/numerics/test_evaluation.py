@@ -65,6 +65,12 @@ def test_knowing_the_answer_scores_what_it_must(made_corpus: Corpus) -> None:
     assert found["cross_entropy"]["masked"]["n"] <= 25
 
 
+def test_a_constant_model_gets_nothing_right(made_corpus: Corpus) -> None:
+    frozen = freeze(made_corpus, 10)
+    scores = score_frozen(Unigram(np.zeros(made_corpus.vocabulary.size)), frozen)
+    assert figures(scores, frozen)["accuracy"]["masked"]["5"]["value"] == 0
+
+
 def test_the_unigram_line_in_numbers_that_are_easy_to_check() -> None:
     assert unigram_line(np.array([0, 2, 5])).tolist() == pytest.approx(
         [math.log(10), math.log(10 / 3), math.log(10 / 6)]
@@ -87,7 +93,7 @@ def test_scores_agree_with_a_slow_twin_position_by_position(made_corpus: Corpus)
             continue
         logits = table[int(frozen.masked.input_ids[row, place])].double()
         assert scores.loss[at] == pytest.approx(float(torch.logsumexp(logits, 0) - logits[label]), rel=1e-5)
-        assert scores.rank[at] == int((logits > logits[label]).sum())
+        assert scores.rank[at] == int((logits >= logits[label]).sum()) - 1
         assert scores.kind[at] == frozen.masked.kind[row, place]
         assert scores.document[at] == frozen.rows.document[row, place]
         at += 1

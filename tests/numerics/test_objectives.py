@@ -10,7 +10,7 @@ from torch.nn import functional
 from unmask.batch import IGNORE_INDEX, Batch, collate
 from unmask.model.config import ModelSettings, resolve
 from unmask.model.heads import MaskedLM, new_masked_lm
-from unmask.objectives import masked_language_modelling, step_weight
+from unmask.objectives import OBJECTIVES, masked_language_modelling
 
 ROWS, LENGTH, VOCABULARY = 64, 24, 97
 
@@ -40,10 +40,10 @@ def batches(size: int, asked_share: float) -> list[Batch]:
 
 def gradients(model: MaskedLM, micro_batches: list[Batch]) -> torch.Tensor:
     model.zero_grad()
-    weight = step_weight(micro_batches)
+    weights = OBJECTIVES["mlm"].step_weights(micro_batches)
     for batch in micro_batches:
         for term in masked_language_modelling(model, batch):
-            (term.coefficient / weight * term.loss_sum).backward()  # type: ignore[no-untyped-call]
+            (term.coefficient / weights[term.name] * term.loss_sum).backward()  # type: ignore[no-untyped-call]
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
 
 

@@ -32,7 +32,7 @@ STEPS = 6
 TINY = [
     *("model.preset=tiny", "model.hidden_size=16", "model.num_attention_heads=1", "model.num_hidden_layers=1"),
     *("training.row_length=16", "training.batch_rows=4", "training.save_every=2", "training.eval_every=3"),
-    *("training.threads=1", "training.ema=0.9", "evaluation.documents=20"),
+    *("training.threads=1", "training.ema=0.9", "training.micro_batch_rows=3", "evaluation.documents=20"),
 ]
 Point = tuple[str, str]
 
@@ -77,9 +77,13 @@ def main(work: Path) -> dict[str, Any]:
     """Return the points, and those after which something was lost."""
     torch.set_num_threads(1)
     pytest.MonkeyPatch().setattr(command, "finish_run", silent)  # figures and report are written by the same functions
-    text = write_text(work / "text.txt")
+    texts = {name: write_text(work / f"{name}.txt", seed=seed) for seed, name in enumerate(("notes", "mails"))}
+    sources = [
+        Source(name=name, where=str(path), weight=weight)
+        for (name, path), weight in zip(texts.items(), (0.7, 0.3), strict=True)
+    ]
     kind = TokenizerSettings(vocab_size=200)
-    corpus = build_corpus([Source(name="text", where=str(text), weight=1.0)], work / "corpus", CorpusSettings(), kind)
+    corpus = build_corpus(sources, work / "corpus", CorpusSettings(), kind)
     corpus.rows(16)
 
     points: list[Point] = []

@@ -24,7 +24,9 @@ def test_what_it_reads(text: str, budget: Budget) -> None:
     assert parse_budget(text) == budget
 
 
-@pytest.mark.parametrize("text", ["", "5", "m", "0m", "-5m", "5 minutes", "1e3steps", "nan s", "5m10s"])
+@pytest.mark.parametrize(
+    "text", ["", "5", "m", "0m", "-5m", "5 minutes", "1e3steps", "nan s", "5m10s", "0.5steps", "2.5steps"]
+)
 def test_what_it_refuses(text: str) -> None:
     with pytest.raises(SettingError, match="budget must be a number above 0"):
         parse_budget(text)

@@ -126,8 +126,19 @@ def test_a_checkpoint_that_failed_leaves_nothing(run: RunDirectory) -> None:
 def test_only_the_newest_checkpoints_are_kept(run: RunDirectory) -> None:
     for step in (1, 2, 3, 10):
         save(run, step)
-    run.keep_checkpoints(2)
+    run.keep_checkpoints(2, 10)
     assert [path.name for path in run.checkpoints()] == ["step-00000003", "step-00000010"]
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_what_a_resume_saves_is_kept_and_what_it_passed_over_goes(run: RunDirectory, keep: int) -> None:
+    for step in (100, 200):
+        (save(run, step) / "model.safetensors").write_bytes(b"damaged")
+    save(run, 10)
+    run.keep_checkpoints(keep, 10)
+    checkpoint, damaged = run.last_good_checkpoint()
+    assert checkpoint is not None
+    assert (checkpoint.step, damaged) == (10, [])
 
 
 def test_two_processes_do_not_write_one_run(run: RunDirectory) -> None:

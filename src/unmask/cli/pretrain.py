@@ -20,7 +20,7 @@ from unmask.corpus.build import CorpusSettings
 from unmask.corpus.directory import Corpus
 from unmask.corpus.tokenizer import TokenizerSettings
 from unmask.errors import RunError, SettingError, Stopped
-from unmask.evaluation.masked import EvaluationSettings, freeze, score_frozen
+from unmask.evaluation.masked import FROZEN_WINDOW, EvaluationSettings, freeze, score_frozen
 from unmask.masking.mask import MaskingSettings
 from unmask.masking.unit import Unit, checked, name_of
 from unmask.model.config import ModelSettings, resolve
@@ -32,7 +32,7 @@ from unmask.settings import Changes, Settings, read_settings
 from unmask.training.batches import StepBatches
 from unmask.training.budget import Budget, parse_budget, steps_for
 from unmask.training.loop import Plan, TrainingSettings, train, trial_steps
-from unmask.training.machine import differences, environment, peak_memory, prepare
+from unmask.training.machine import can_compile, differences, environment, peak_memory, prepare
 from unmask.training.optim import OptimizerSettings, ScheduleSettings
 
 WATCHED_DOCUMENTS = 100
@@ -181,7 +181,8 @@ def resume_run(path: Path, progress: Report, say: Callable[[str], None], unit: U
             f"{corpus.directory}: is not the corpus that {path} was started on; bring that one back or start anew"
         )
     before = run.read("environment.json") or {}
-    same = settings.training.model_copy(update={"compile": "always" if before.get("compiled") else "never"})
+    compiled = before.get("compiled") and can_compile()
+    same = settings.training.model_copy(update={"compile": "always" if compiled else "never"})
     settings = settings.model_copy(update={"training": same})
     plan = replace(_plan(corpus, settings, 0.0, unit), max_steps=state["max_steps"])
     for line in differences(before, environment(plan.machine)):
@@ -227,7 +228,7 @@ def _plan(corpus: Corpus, settings: PretrainSettings, budget_seconds: float, uni
         budget_seconds=budget_seconds,
     )
     config = resolve(settings.model, corpus.vocabulary.size, corpus.vocabulary.pad_id)
-    config.check_row_length(training.row_length)
+    config.check_row_length(max(training.row_length, FROZEN_WINDOW))
     model = new_masked_lm(config, torch.Generator().manual_seed(training.seed)).to(machine.device)
     if machine.compile:
         model.compile()

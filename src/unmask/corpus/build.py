@@ -7,6 +7,7 @@ needed; ``out`` appears at the very end, whole, or not at all. A few dozen bytes
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from hashlib import blake2b
@@ -15,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from unmask.corpus.cache import user_cache
-from unmask.corpus.directory import Corpus, open_corpus
+from unmask.corpus.directory import VERSION, Corpus, open_corpus
 from unmask.corpus.docstrings import SOURCE as DOCSTRINGS
 from unmask.corpus.docstrings import docstrings_key
 from unmask.corpus.recipe import CorpusSettings, Progress, Source, check_sources, quiet
@@ -63,21 +64,31 @@ def cached_corpus(
     It is found by its sources (files by path, size and time of change) and settings. Raises what build_corpus raises.
     """
     described = {
+        "version": VERSION,
         "sources": [[source.name, source.weight, _state(source.where)] for source in sources],
         "corpus": corpus.plain(),
         "tokenizer": [tokenizer.plain(), _state(str(tokenizer.path)) if tokenizer.path else None],
     }
     fingerprint = blake2b(json.dumps(described, sort_keys=True).encode("utf-8"), digest_size=16).hexdigest()
     folder = user_cache() / "corpora" / fingerprint
-    if folder.exists():
-        return open_corpus(folder)
+    if found := _cached(folder):
+        return found
     refuse_unwritable(folder)
     with answered(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(f".{folder.name}.lock"), held=lambda: progress("waiting", 0, None)):
-        if folder.exists():  # another process built it while this one waited
-            return open_corpus(folder)
+        if found := _cached(folder):  # another process built it while this one waited
+            return found
+        shutil.rmtree(folder, ignore_errors=True)
         return build_corpus(sources, folder, corpus, tokenizer, progress)
+
+
+def _cached(folder: Path) -> Corpus | None:
+    """Return the corpus in the cache's ``folder``, or None where it is absent or damaged: made again is as good."""
+    try:
+        return open_corpus(folder) if folder.exists() else None
+    except DataError:
+        return None
 
 
 def _state(where: str) -> list[Any]:

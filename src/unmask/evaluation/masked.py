@@ -80,7 +80,7 @@ class Scores:
 
     loss: npt.NDArray[np.float64]
     rank: npt.NDArray[np.int64]
-    """How many tokens the model held more likely than the true one."""
+    """How many other tokens the model held at least as likely as the true one."""
     unigram: npt.NDArray[np.float64]
     """What a guesser by frequency would lose there, in nats."""
     count: npt.NDArray[np.int64]
@@ -143,13 +143,14 @@ def score_frozen(model: nn.Module, frozen: FrozenSet, precision: Precision = nul
     training = model.training
     model.eval()
     losses, ranks = [], []
-    for batch in frozen.batches():
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    for batch in (batch.to(device) for batch in frozen.batches()):
         with precision():
             logits = model(batch)[: batch.num_asked].float()
         targets = batch.targets[: batch.num_asked]
         true = logits.gather(1, targets[:, None])
-        losses.append(cross_entropies(logits, targets).double().numpy())
-        ranks.append((logits > true).sum(1).numpy())
+        losses.append(cross_entropies(logits, targets).double().cpu().numpy())
+        ranks.append(((logits >= true).sum(1) - 1).cpu().numpy())  # a tie is not a hit: a constant model knows nothing
     model.train(training)
     asked = frozen.masked.labels != IGNORE_INDEX
     truth = frozen.masked.labels[asked]

@@ -1,7 +1,4 @@
-"""BERT's rule: every token for itself (Devlin et al. 2019, section 3.1).
-
-A unit of hiding is a function from rows to the place whose number decides; other units stand in files beside this one.
-"""
+"""BERT's rule: every token for itself (Devlin et al. 2019, section 3.1)."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Budget:
 def parse_budget(text: str) -> Budget:
     """Read ``NUMBER(s|m|h|d|tok|steps)``, as in 5m, 1.5h, 20_000_000tok, 800steps. Raises SettingError."""
     found = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*(s|m|h|d|tok|steps)", text.strip())
-    if found is None or float(found[1]) <= 0:
+    if found is None or float(found[1]) <= 0 or (found[2] == "steps" and not float(found[1]).is_integer()):
         raise SettingError(
             f"budget must be a number above 0 and s, m, h, d, tok or steps (5m, 20000000tok), got {text!r}"
         )

@@ -50,14 +50,15 @@ def save_checkpoint(
         _write(folder / "model.safetensors", average.weights if average.decay else weights)
         _write(folder / "optimizer.safetensors", {**moments, **trained})
     run.update(step=step, **state)
-    run.keep_checkpoints(keep)
+    run.keep_checkpoints(keep, step)
 
 
 def load_checkpoint(
     checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage
 ) -> None:
     """Put everything back where :func:`save_checkpoint` took it from. Raises RunError where it does not fit."""
-    used, rest = _read(checkpoint.model), _read(checkpoint.optimizer)
+    device = next(model.parameters()).device
+    used, rest = _read(checkpoint.model, device), _read(checkpoint.optimizer, device)
     if average.decay:
         average.weights = {name: used[name] for name in average.weights}
         used = {name.removeprefix(_TRAINED): value for name, value in rest.items() if name.startswith(_TRAINED)}
@@ -83,8 +84,8 @@ def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
     files.write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}))
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, device: torch.device) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        return load_file(path, device=str(device))
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path}: can not be read ({error})") from None

@@ -18,7 +18,7 @@ from unmask.batch import KINDS, Batch
 from unmask.corpus.loader import Prefetch
 from unmask.evaluation.masked import FrozenSet, means, score_frozen
 from unmask.model.heads import MaskedLM
-from unmask.objectives import Objective, step_weight
+from unmask.objectives import Objective
 from unmask.runs import RunDirectory
 from unmask.settings import Count, Settings, ShareBelowOne
 from unmask.training.checkpoint import load_checkpoint, save_checkpoint
@@ -111,7 +111,8 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
 
     with StopRequest() as stop, Prefetch(plan.make_batches, range(first, max_steps)) as batches:
         if first == 0:
-            evaluate(0)
+            with telemetry.off_the_clock():
+                evaluate(0)
         for step, micro_batches in enumerate(batches, start=first + 1):
             rate = plan.optimizer.learning_rate * rate_factor(step - 1, max_steps, plan.schedule)
             set_rate(optimizer, rate)
@@ -119,13 +120,14 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
             average.update(model, step)
             telemetry.gather(by_kind, torch.stack([batch.source_tokens() for batch in micro_batches]).sum(0))
 
-            if step % line_every == 0 or step == max_steps:
+            if step % line_every == 0 or step % save_every == 0 or step == max_steps:
                 telemetry.write_steps(step, learning_rate=rate, gradient_norm=norm, waited=batches.take_waited())
-            if step % eval_every == 0 or step == max_steps:
-                evaluate(step)
-            stopping = stop.requested  # read once: a signal may come at any moment
-            if step % save_every == 0 or step == max_steps or stopping:
-                save(step)
+            with telemetry.off_the_clock():
+                if step % eval_every == 0 or step == max_steps:
+                    evaluate(step)
+                stopping = stop.requested  # read once: a signal may come at any moment
+                if step % save_every == 0 or step == max_steps or stopping:
+                    save(step)
             if stopping and step < max_steps:
                 return False
     return True
@@ -136,18 +138,18 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """Take one optimiser step and return sums (2, S, 3) of loss and counts by source and kind, and the gradient's norm.
 
-    Every term is divided once, by the weight of the whole step.
+    Every term is divided once, by its weight in the whole step.
     """
     optimizer.zero_grad(set_to_none=True)
-    weight = step_weight(micro_batches)
+    weights = plan.objective.step_weights(micro_batches)
     by_kind = torch.zeros(2, len(plan.sources), len(KINDS), device=plan.machine.device)
     for number, batch in enumerate(micro_batches):
         torch.manual_seed(hash((plan.training.seed, step, number)))  # dropout: the same at every resume point
         with plan.machine.precision():
-            terms = plan.objective(plan.model, batch.to(plan.machine.device))
-        loss = torch.stack([(term.coefficient / weight) * term.loss_sum for term in terms]).sum()
+            terms = plan.objective.terms(plan.model, batch.to(plan.machine.device))
+        loss = torch.stack([term.coefficient / weights[term.name] * term.loss_sum for term in terms]).sum()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        by_kind += torch.stack([term.by_kind for term in terms]).sum(0)
+        by_kind += terms[0].by_kind  # the first term is the one that people watch
     norm = clip_gradient(plan.model.parameters(), plan.optimizer.clip)
     optimizer.step()
     return by_kind, norm

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 
+from unmask.errors import SettingError
 from unmask.host import BFLOAT16_FLAGS, cpp_compiler, processor_flags, processor_name, python_header, usable_threads
 
 COMPILE_PAYS_SECONDS = 1800
@@ -56,6 +57,10 @@ def prepare(
     # A sweep over every new tensor, meant to find the bugs of others.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at import
     half = dtype == "bfloat16" or (dtype == "auto" and has_bfloat16(device))
+    if compiling == "always" and not can_compile():
+        raise SettingError(
+            "training.compile is always, but a C++ compiler or Python.h is missing; install them or say never"
+        )
     pays = budget_seconds >= COMPILE_PAYS_SECONDS
     compiled = compiling == "always" or (compiling == "auto" and pays and can_compile())
     return Machine(device, torch.bfloat16 if half else torch.float32, threads, deterministic, compiled)

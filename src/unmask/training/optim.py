@@ -24,7 +24,7 @@ class OptimizerSettings(Settings):
     learning_rate: Positive = 1e-3
     """Peak rate."""
     weight_decay: NonNegative = 0.01
-    """Decay of matrices; biases, norms and embeddings of single rows are left alone."""
+    """Decay of matrices, embeddings among them; biases and norms are left alone."""
     betas: tuple[OpenShare, OpenShare] = (0.9, 0.98)
     """Decay rates of the running mean and the running square of the gradient."""
     clip: NonNegative = 1.0

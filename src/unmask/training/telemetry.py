@@ -6,7 +6,8 @@ What bites: reading a number off the network waits for it, so sums are gathered 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -63,6 +64,13 @@ class Telemetry:
     def _clear(self) -> None:
         self._by_kind: list[Tensor] = []
         self._tokens_before, self._line_start = self.tokens, time.perf_counter()
+
+    @contextmanager
+    def off_the_clock(self) -> Iterator[None]:
+        """Leave what happens inside out of the speed of the steps."""
+        start = time.perf_counter()
+        yield
+        self._line_start += time.perf_counter() - start
 
     def gather(self, by_kind: Tensor, source_tokens: Tensor) -> None:
         """Take in a step: ``by_kind`` (2, S, 3) sums of loss and counts, ``source_tokens`` (S,) real tokens."""
