@@ -214,6 +214,20 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(
     assert not (tmp_path / "new").exists()
 
 
+def test_the_seed_of_the_command_is_the_seed_of_training(made_corpus: Corpus, tmp_path: Path) -> None:
+    words = ["--corpus", str(made_corpus.directory), "--budget", "2steps", "--quiet", *SMALL]
+    assert main(["pretrain", *words, "--out", str(tmp_path / "one"), "--seed", "7"]) == 0
+    assert main(["pretrain", *words, "--out", str(tmp_path / "two"), "training.seed=7"]) == 0
+    one, two = (RunDirectory(tmp_path / name).checkpoints()[-1] / "model.safetensors" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    assert RunDirectory(tmp_path / "one").settings["training"]["seed"] == 7
+
+
+def test_an_engine_that_is_not_there_is_refused(run: RunDirectory) -> None:
+    with pytest.raises(ModelError, match="engine must be auto or torch, got 'onnx'"):
+        unmask.load(run.path, engine="onnx")
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_in_a_line(
     made_corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

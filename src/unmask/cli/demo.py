@@ -12,8 +12,8 @@ import typer
 from unmask.batch import IGNORE_INDEX
 from unmask.cli.corpus import open_or_build, print_card
 from unmask.cli.figures import print_figures
-from unmask.cli.pretrain import PretrainSettings, pretrain_settings, start_run
-from unmask.cli.terminal import JsonFlag, QuietFlag, Terminal, duration
+from unmask.cli.pretrain import PretrainSettings, pretrain_settings, seeded, start_run
+from unmask.cli.terminal import JsonFlag, QuietFlag, SeedOption, Terminal, duration
 from unmask.corpus.directory import Corpus
 from unmask.corpus.docstrings import SOURCE
 from unmask.evaluation.masked import FROZEN_MASKING, FROZEN_SEED
@@ -46,12 +46,13 @@ def demo(
     settings: Annotated[list[str] | None, typer.Argument(metavar="group.key=value", help="Settings.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the run is written; by default unmask-demo here.")] = None,
     budget: Annotated[str, typer.Option(help="NUMBER(s|m|h|d|tok|steps): how long to train.")] = "5m",
+    seed: SeedOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
     """Tell the whole story on text that is already on this machine."""
     terminal = Terminal(json=json, quiet=quiet)
-    chosen, parsed = pretrain_settings([*RECIPE, *(settings or [])]), parse_budget(budget)
+    chosen, parsed = pretrain_settings([*RECIPE, *(settings or []), *seeded(seed)]), parse_budget(budget)
     out = out or _free_name()
     refuse_occupied(out)
 

@@ -23,8 +23,10 @@ from unmask.runs import RunDirectory
 EXAMPLES = 6
 
 
-def load(where: str | PathLike[str]) -> Predictor:
-    """Return the model that ``where`` names, ready to fill, score and embed. Raises ModelError."""
+def load(where: str | PathLike[str], engine: str = "auto") -> Predictor:
+    """Return the model that ``where`` names, ready to fill, score and embed, on torch. Raises ModelError."""
+    if engine not in ("auto", "torch"):
+        raise ModelError(f"engine must be auto or torch, got {engine!r}")
     return predictor_of(resolve(Path(where)))
 
 

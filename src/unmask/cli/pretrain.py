@@ -15,7 +15,7 @@ import typer
 from unmask.cli.corpus import open_or_build, training_corpus
 from unmask.cli.figures import print_figures
 from unmask.cli.measure import finish_run
-from unmask.cli.terminal import JsonFlag, QuietFlag, Report, Terminal, duration, progress_for, rate
+from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Terminal, duration, progress_for, rate
 from unmask.corpus.build import CorpusSettings
 from unmask.corpus.directory import Corpus
 from unmask.corpus.tokenizer import TokenizerSettings
@@ -64,12 +64,13 @@ def pretrain_command(
     out: Annotated[Path | None, typer.Option(help="Where the run is written.")] = None,
     resume: Annotated[Path | None, typer.Option(help="A run to go on with, as it was started.")] = None,
     budget: Annotated[str | None, typer.Option(help=f"NUMBER(s|m|h|d|tok|steps), {BUDGET} by default.")] = None,
+    seed: SeedOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
     """Train an encoder by masked language modelling."""
     terminal = Terminal(json=json, quiet=quiet)
-    file, words = recipe_and_words(recipe or [])
+    file, words = recipe_and_words([*(recipe or []), *seeded(seed)])
     run = pretrain(corpus, out, settings=words, recipe=file, budget=budget, resume=resume, progress=not quiet)
     terminal.emit({"run": str(run.path), **run.evaluation})
     print_figures(terminal, run.evaluation["mlm"])
@@ -110,6 +111,11 @@ def pretrain(
         refuse_occupied(Path(out))
         built = open_or_build(fspath(corpus), chosen.corpus, chosen.tokenizer, told)
         return start_run(built, Path(out), chosen, parsed, told, masking_unit)
+
+
+def seeded(seed: int | None) -> list[str]:
+    """Return the setting that --seed stands for, where it is given."""
+    return [] if seed is None else [f"training.seed={seed}"]
 
 
 def recipe_and_words(words: list[str]) -> tuple[Path | None, list[str]]:

@@ -28,7 +28,7 @@ Report = Callable[..., None]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", help="No progress and no hints; results only.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Where chance starts.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Where chance starts: training.seed.")]
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_FRAMES = 0.1
