@@ -108,7 +108,8 @@ class RunDirectory:
     @property
     def settings(self) -> dict[str, Any]:
         """The resolved settings."""
-        return yaml.safe_load((self.path / "settings.yaml").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        text = (self.path / "settings.yaml").read_text(encoding="utf-8")
+        return yaml.safe_load(text)  # type: ignore[no-any-return]  # we wrote a mapping
 
     def read(self, name: str) -> dict[str, Any] | None:
         """Return the object in the JSON file ``name`` of the run, or None where the run has no such file."""
@@ -258,4 +259,4 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _last_byte(stream: Any) -> bytes:
     stream.seek(-1, os.SEEK_END)
-    return stream.read(1)  # type: ignore[no-any-return]
+    return stream.read(1)  # type: ignore[no-any-return]  # a stream of bytes

@@ -73,7 +73,7 @@ def test_the_manifest_counts_what_happened(corpus: Corpus) -> None:
         path.name for path in corpus.directory.glob("rows-*")
     }
     for name, counts in manifest.splits.items():
-        split = corpus.split(name)  # type: ignore[arg-type]
+        split = corpus.split(name)  # type: ignore[arg-type]  # a name of SPLITS
         assert (split.num_documents, split.num_tokens) == (counts["documents"], counts["tokens"])
         assert sum(shard.begins().sum() for shard in split.shards) == counts["words"]
 

@@ -167,7 +167,7 @@ def test_text_that_only_says_mask_is_ordinary_outside_fill(model: Predictor) -> 
 )
 def test_what_can_not_be_answered_is_said_in_a_line(model: Predictor, call: object, line: str) -> None:
     with pytest.raises(ModelError, match=line):
-        call(model)  # type: ignore[operator]
+        call(model)  # type: ignore[operator]  # one of the lambdas above
 
 
 def test_the_commands_that_use_a_model(

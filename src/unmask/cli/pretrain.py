@@ -144,7 +144,7 @@ def start_run(
     plan = _plan(corpus, settings, budget.seconds or 0.0, unit)
     plan = replace(plan, max_steps=_max_steps(plan, corpus, settings, budget))
     config = plan.model.config
-    batches = _batches(corpus, settings, unit)
+    batches = plan.make_batches
     run = RunDirectory.create(
         out,
         kind="pretrain",

@@ -44,7 +44,7 @@ def split_and_rotate(qkv: Tensor, turn: Rotation) -> tuple[Tensor, Tensor, Tenso
     """
     if torch.compiler.is_compiling():
         return split_and_rotate_plainly(qkv, turn)
-    query, key, value = _SplitAndRotate.apply(qkv, turn.cos, turn.sin)  # type: ignore[no-untyped-call]
+    query, key, value = _SplitAndRotate.apply(qkv, turn.cos, turn.sin)  # type: ignore[no-untyped-call]  # torch leaves it so
     return query, key, value
 
 

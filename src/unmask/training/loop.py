@@ -21,6 +21,7 @@ from unmask.model.heads import MaskedLM
 from unmask.objectives import Objective
 from unmask.runs import RunDirectory
 from unmask.settings import Count, Settings, ShareBelowOne
+from unmask.training.batches import StepBatches
 from unmask.training.checkpoint import load_checkpoint, save_checkpoint
 from unmask.training.machine import Machine
 from unmask.training.optim import (
@@ -73,7 +74,7 @@ class Plan:
 
     model: MaskedLM
     objective: Objective
-    make_batches: Callable[[int], list[Batch]]
+    make_batches: StepBatches
     sources: Sequence[str]
     """Names of the sources that the text is from."""
     watched: FrozenSet
