@@ -36,7 +36,7 @@ class Term:
     """What this micro-batch brings to the denominator."""
     coefficient: float
     by_kind: Tensor
-    """(2, S, 3) float32 without gradient: sums of loss and counts, by source, of masked, random and kept positions."""
+    """(2, S, K) float32 without gradient: sums of loss and counts, by source and by the objective's kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Objective:
     terms: Callable[[nn.Module, Batch], list[Term]]
     weights: Callable[[Batch], dict[str, float]]
     """By name of the term."""
+    kinds: tuple[str, ...] = KINDS
+    """What the loss is told apart by, K names; ("loss",) where it is told as a whole."""
 
     def step_weights(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Return each term's denominator of a step: all that was asked in ``batches``, or 1 where that is nothing."""

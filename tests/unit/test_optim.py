@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from unmask.errors import SettingError
+from unmask.training.kept import WeightAverage
 from unmask.training.optim import (
     OptimizerSettings,
     ScheduleSettings,
-    WeightAverage,
     clip_gradient,
     make_optimizer,
     rate_factor,

@@ -20,10 +20,10 @@ from unmask.corpus.build import CorpusSettings
 from unmask.corpus.directory import Corpus
 from unmask.corpus.tokenizer import TokenizerSettings
 from unmask.errors import RunError, SettingError, Stopped
-from unmask.evaluation.masked import FROZEN_WINDOW, EvaluationSettings, freeze, score_frozen
+from unmask.evaluation.masked import FROZEN_WINDOW, EvaluationSettings, freeze, means, score_frozen
 from unmask.masking.mask import MaskingSettings
 from unmask.masking.unit import Unit, checked, name_of
-from unmask.model.config import ModelSettings, resolve
+from unmask.model.config import EncoderConfig, ModelSettings, resolve
 from unmask.model.flops import num_parameters
 from unmask.model.heads import new_masked_lm
 from unmask.objectives import OBJECTIVES, ObjectiveSettings
@@ -31,6 +31,7 @@ from unmask.runs import RunDirectory, refuse_occupied
 from unmask.settings import Changes, Settings, read_settings
 from unmask.training.batches import StepBatches
 from unmask.training.budget import Budget, parse_budget, steps_for
+from unmask.training.kept import WeightAverage
 from unmask.training.loop import Plan, TrainingSettings, train, trial_steps
 from unmask.training.machine import can_compile, differences, environment, peak_memory, prepare
 from unmask.training.optim import OptimizerSettings, ScheduleSettings
@@ -141,10 +142,10 @@ def start_run(
 ) -> RunDirectory:
     """Train a new model on ``corpus`` and return its finished run. Raises Stopped where a signal ended it early."""
     settings = settings.model_copy(update={"masking": _masking(settings.masking, unit)})
-    plan = _plan(corpus, settings, budget.seconds or 0.0, unit)
-    plan = replace(plan, max_steps=_max_steps(plan, corpus, settings, budget))
-    config = plan.model.config
-    batches = plan.make_batches
+    config = _config(corpus, settings)
+    batches = _batches(corpus, settings, unit)
+    plan = _plan(corpus, settings, config, batches, budget.seconds or 0.0)
+    plan = replace(plan, max_steps=_max_steps(plan, batches, budget))
     run = RunDirectory.create(
         out,
         kind="pretrain",
@@ -190,7 +191,8 @@ def resume_run(path: Path, progress: Report, say: Callable[[str], None], unit: U
     compiled = before.get("compiled") and can_compile()
     same = settings.training.model_copy(update={"compile": "always" if compiled else "never"})
     settings = settings.model_copy(update={"training": same})
-    plan = replace(_plan(corpus, settings, 0.0, unit), max_steps=state["max_steps"])
+    plan = _plan(corpus, settings, _config(corpus, settings), _batches(corpus, settings, unit), 0.0)
+    plan = replace(plan, max_steps=state["max_steps"])
     for line in differences(before, environment(plan.machine)):
         say(f"this run goes on elsewhere and will not be equal to the bit: {line}")
     with run.exclusive():
@@ -223,7 +225,16 @@ def _masking(settings: MaskingSettings, unit: Unit | None) -> MaskingSettings:
     return settings.model_copy(update={"unit": "function"}) if unit else settings
 
 
-def _plan(corpus: Corpus, settings: PretrainSettings, budget_seconds: float, unit: Unit | None) -> Plan:
+def _config(corpus: Corpus, settings: PretrainSettings) -> EncoderConfig:
+    """Return the shape of the encoder, which must take the rows."""
+    config = resolve(settings.model, corpus.vocabulary.size, corpus.vocabulary.pad_id)
+    config.check_row_length(max(settings.training.row_length, FROZEN_WINDOW))
+    return config
+
+
+def _plan(
+    corpus: Corpus, settings: PretrainSettings, config: EncoderConfig, batches: StepBatches, budget_seconds: float
+) -> Plan:
     """Put the parts together; ``max_steps`` is still open."""
     training = settings.training
     machine = prepare(
@@ -233,17 +244,17 @@ def _plan(corpus: Corpus, settings: PretrainSettings, budget_seconds: float, uni
         compiling=training.compile,
         budget_seconds=budget_seconds,
     )
-    config = resolve(settings.model, corpus.vocabulary.size, corpus.vocabulary.pad_id)
-    config.check_row_length(max(training.row_length, FROZEN_WINDOW))
     model = new_masked_lm(config, torch.Generator().manual_seed(training.seed)).to(machine.device)
     if machine.compile:
         model.compile()
+    watched = freeze(corpus, min(WATCHED_DOCUMENTS, settings.evaluation.documents))
     return Plan(
         model=model,
         objective=OBJECTIVES[settings.objective.name],
-        make_batches=_batches(corpus, settings, unit),
+        make_batches=batches,
         sources=corpus.source_names,
-        watched=freeze(corpus, min(WATCHED_DOCUMENTS, settings.evaluation.documents)),
+        evaluate=lambda model: means(score_frozen(model, watched, machine.precision)),
+        kept=WeightAverage(model, training.ema),
         machine=machine,
         optimizer=settings.optimizer,
         schedule=settings.schedule,
@@ -265,17 +276,16 @@ def _batches(corpus: Corpus, settings: PretrainSettings, unit: Unit | None) -> S
     )
 
 
-def _max_steps(plan: Plan, corpus: Corpus, settings: PretrainSettings, budget: Budget) -> int:
+def _max_steps(plan: Plan, batches: StepBatches, budget: Budget) -> int:
     def evaluation_seconds() -> float:
         start = time.perf_counter()
-        score_frozen(plan.model, plan.watched, plan.machine.precision)
+        plan.evaluate(plan.model)
         return time.perf_counter() - start
 
-    rows = corpus.rows(settings.training.row_length)
     seconds = min(evaluation_seconds() for _ in range(2)) if budget.seconds is not None else 0.0  # the first is cold
     return steps_for(
         budget,
-        step_tokens=settings.training.batch_rows * rows.tokens_per_row,
+        step_tokens=batches.batch_rows * batches.rows.tokens_per_row,
         run_step=trial_steps(plan),
         overhead_seconds=EVALUATIONS * seconds,
     )

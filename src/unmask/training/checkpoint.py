@@ -1,7 +1,8 @@
 """A checkpoint: all that a run goes on from, in safetensors and JSON, never a pickle.
 
-``model.safetensors`` holds the weights that are used and handed on: the average where the run keeps one, and then the
-weights as trained stand with the optimiser's tensors. What bites: a tied matrix is one parameter and is written once.
+``model.safetensors`` holds the weights that are used and handed on: the average or the best where the run keeps them,
+and then the weights as trained stand with the optimiser's tensors. What bites: a tied matrix is one parameter and is
+written once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from unmask import files
 from unmask.errors import RunError
 from unmask.runs import Checkpoint, RunDirectory
-from unmask.training.optim import WeightAverage
+from unmask.training.kept import KeptWeights
 from unmask.training.telemetry import diverged
 
 _TRAINED = "trained."
@@ -29,7 +30,7 @@ def save_checkpoint(
     step: int,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    average: WeightAverage,
+    kept: KeptWeights,
     state: Mapping[str, Any],
     keep: int,
 ) -> None:
@@ -45,22 +46,22 @@ def save_checkpoint(
     }
     if not all(bool(value.isfinite().all()) for value in weights.values()):
         raise diverged(run, step)
-    trained = {_TRAINED + name: value for name, value in weights.items()} if average.decay else {}
+    trained = {_TRAINED + name: value for name, value in weights.items()} if kept.weights else {}
     with run.new_checkpoint(step, state) as folder:
-        _write(folder / "model.safetensors", average.weights if average.decay else weights)
+        _write(folder / "model.safetensors", kept.weights or weights)
         _write(folder / "optimizer.safetensors", {**moments, **trained})
     run.update(step=step, **state)
     run.keep_checkpoints(keep, step)
 
 
 def load_checkpoint(
-    checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage
+    checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, kept: KeptWeights
 ) -> None:
     """Put everything back where :func:`save_checkpoint` took it from. Raises RunError where it does not fit."""
     device = next(model.parameters()).device
     used, rest = _read(checkpoint.model, device), _read(checkpoint.optimizer, device)
-    if average.decay:
-        average.weights = {name: used[name] for name in average.weights}
+    if kept.weights:
+        kept.weights = {name: used[name] for name in kept.weights}
         used = {name.removeprefix(_TRAINED): value for name, value in rest.items() if name.startswith(_TRAINED)}
     parameters = dict(model.named_parameters())
     if surplus := sorted(parameters.keys() ^ used.keys()):

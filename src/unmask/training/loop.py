@@ -6,28 +6,25 @@ killed and resumed is therefore equal to the bit to one that was not; never let 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from unmask.batch import KINDS, Batch
+from unmask.batch import Batch
 from unmask.corpus.loader import Prefetch
-from unmask.evaluation.masked import FrozenSet, means, score_frozen
-from unmask.model.heads import MaskedLM
 from unmask.objectives import Objective
 from unmask.runs import RunDirectory
 from unmask.settings import Count, Settings, ShareBelowOne
-from unmask.training.batches import StepBatches
 from unmask.training.checkpoint import load_checkpoint, save_checkpoint
+from unmask.training.kept import KeptWeights
 from unmask.training.machine import Machine
 from unmask.training.optim import (
     OptimizerSettings,
     ScheduleSettings,
-    WeightAverage,
     clip_gradient,
     make_optimizer,
     rate_factor,
@@ -39,11 +36,9 @@ from unmask.training.telemetry import Listener, Telemetry
 Whole = Annotated[int, Field(ge=0)]
 
 
-class TrainingSettings(Settings):
-    """How a run goes: rows, steps between things, precision, seed."""
+class LoopSettings(Settings):
+    """How any training goes: rows, steps between things, precision, seed."""
 
-    row_length: Annotated[int, Field(ge=8)] = 128
-    """Tokens in a row, [CLS] and [SEP] of each window included."""
     batch_rows: Count = 16
     """Rows in a step of the optimiser."""
     micro_batch_rows: Whole = 0
@@ -62,27 +57,39 @@ class TrainingSettings(Settings):
     """Equal to the bit on the same machine, torch build, ranks and threads."""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """Threads of the network; 0 is as many as this process is given processors (or its quota of their time)."""
-    ema: ShareBelowOne = 0.0
-    """Decay of the average of the weights that is used in place of the weights; 0 keeps none."""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     """Decides the first weights, the order and the masks."""
+
+
+class TrainingSettings(LoopSettings):
+    """How pre-training goes."""
+
+    row_length: Annotated[int, Field(ge=8)] = 128
+    """Tokens in a row, [CLS] and [SEP] of each window included."""
+    ema: ShareBelowOne = 0.0
+    """Decay of the average of the weights that is used in place of the weights; 0 keeps none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that the loop is handed beside the run itself."""
 
-    model: MaskedLM
+    model: nn.Module
     objective: Objective
-    make_batches: StepBatches
-    sources: Sequence[str]
-    """Names of the sources that the text is from."""
-    watched: FrozenSet
+    make_batches: Callable[[int], list[Batch]]
+    """The micro-batches of a step, counted from 0."""
+    evaluate: Callable[[nn.Module], Mapping[str, Any]]
+    """Figures of the model as it stands, a line of telemetry; it is left in the mode that it was in."""
+    kept: KeptWeights
     machine: Machine
     optimizer: OptimizerSettings
     schedule: ScheduleSettings
-    training: TrainingSettings
+    training: LoopSettings
     max_steps: int
+    sources: Sequence[str] = ("",)
+    """Names of the sources that the text is from."""
+    scales: Mapping[str, float] = field(default_factory=dict)
+    """Which share of the rate a parameter learns at, by name, where that is not 1."""
 
 
 def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
@@ -90,25 +97,25 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
 
     False means that a signal ended it and a checkpoint was written. Raises RunError once the loss is no longer finite.
     """
-    training, max_steps = plan.training, plan.max_steps
-    model = plan.model.train()
-    optimizer = make_optimizer(model, plan.optimizer)
-    average = WeightAverage(model, training.ema)
-    first, telemetry = _start(run, plan, optimizer, average, listener)
+    training, max_steps, model, kept = plan.training, plan.max_steps, plan.model.train(), plan.kept
+    optimizer = make_optimizer(model, plan.optimizer, plan.scales)
+    first, telemetry = _start(run, plan, optimizer, listener)
+    if kept.is_settled:
+        return True
     eval_every = training.eval_every or max(1, min(1000, max_steps // 12))
     save_every = training.save_every or max(1, min(1000, max_steps // 10))
     line_every = max(1, min(50, max_steps // 100))
 
     def save(step: int) -> None:
-        where = {"rows_consumed": step * training.batch_rows, **telemetry.consumed()}
-        save_checkpoint(run, step, model, optimizer, average, where, training.keep)
+        where = {"rows_consumed": step * training.batch_rows, **telemetry.consumed(), **kept.state()}
+        save_checkpoint(run, step, model, optimizer, kept, where, training.keep)
 
     def evaluate(step: int) -> None:
-        average.exchange(model)
-        telemetry.write(
-            step, {"kind": "evaluation", **means(score_frozen(model, plan.watched, plan.machine.precision))}
-        )
-        average.exchange(model)
+        kept.exchange(model)
+        line = plan.evaluate(model)
+        kept.exchange(model)
+        telemetry.write(step, {"kind": "evaluation", **line})
+        kept.judge(model, step, line)
 
     with StopRequest() as stop, Prefetch(plan.make_batches, range(first, max_steps)) as batches:
         if first == 0:
@@ -118,7 +125,7 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
             rate = plan.optimizer.learning_rate * rate_factor(step - 1, max_steps, plan.schedule)
             set_rate(optimizer, rate)
             by_kind, norm = train_step(plan, optimizer, micro_batches, step - 1)
-            average.update(model, step)
+            kept.update(model, step)
             telemetry.gather(by_kind, torch.stack([batch.source_tokens() for batch in micro_batches]).sum(0))
 
             if step % line_every == 0 or step % save_every == 0 or step == max_steps:
@@ -126,24 +133,25 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
             with telemetry.off_the_clock():
                 if step % eval_every == 0 or step == max_steps:
                     evaluate(step)
+                ending = step == max_steps or kept.is_settled
                 stopping = stop.requested  # read once: a signal may come at any moment
-                if step % save_every == 0 or step == max_steps or stopping:
+                if step % save_every == 0 or ending or stopping:
                     save(step)
-            if stopping and step < max_steps:
-                return False
+            if ending or stopping:
+                return ending
     return True
 
 
 def train_step(
     plan: Plan, optimizer: torch.optim.Optimizer, micro_batches: list[Batch], step: int
 ) -> tuple[Tensor, Tensor]:
-    """Take one optimiser step and return sums (2, S, 3) of loss and counts by source and kind, and the gradient's norm.
+    """Take one optimiser step and return sums (2, S, K) of loss and counts by source and kind, and the gradient's norm.
 
     Every term is divided once, by its weight in the whole step.
     """
     optimizer.zero_grad(set_to_none=True)
     weights = plan.objective.step_weights(micro_batches)
-    by_kind = torch.zeros(2, len(plan.sources), len(KINDS), device=plan.machine.device)
+    by_kind = torch.zeros(2, len(plan.sources), len(plan.objective.kinds), device=plan.machine.device)
     for number, batch in enumerate(micro_batches):
         torch.manual_seed(hash((plan.training.seed, step, number)))  # dropout: the same at every resume point
         with plan.machine.precision():
@@ -158,7 +166,7 @@ def train_step(
 
 def trial_steps(plan: Plan) -> Callable[[int], None]:
     """Return a function that takes the n-th step at rate zero, to see how long a step takes; it moves no weight."""
-    optimizer = make_optimizer(plan.model, plan.optimizer)
+    optimizer = make_optimizer(plan.model, plan.optimizer, plan.scales)
     set_rate(optimizer, 0.0)
 
     def run_step(number: int) -> None:
@@ -168,17 +176,24 @@ def trial_steps(plan: Plan) -> Callable[[int], None]:
 
 
 def _start(
-    run: RunDirectory, plan: Plan, optimizer: torch.optim.Optimizer, average: WeightAverage, listener: Listener
+    run: RunDirectory, plan: Plan, optimizer: torch.optim.Optimizer, listener: Listener
 ) -> tuple[int, Telemetry]:
     """Load the last good checkpoint, if any, and return how many steps it holds and the telemetry that goes on."""
     checkpoint, damaged = run.last_good_checkpoint()
     nothing = {"step": 0, "source_tokens": [0] * len(plan.sources), "seconds": 0.0}
     state: dict[str, Any] = checkpoint.state if checkpoint else nothing
     if checkpoint:
-        load_checkpoint(checkpoint, plan.model, optimizer, average)
+        load_checkpoint(checkpoint, plan.model, optimizer, plan.kept)
+        plan.kept.restore(state)
     attempt = run.state["attempt"]
     telemetry = Telemetry(
-        run, attempt, listener, plan.sources, source_tokens=state["source_tokens"], seconds=state["seconds"]
+        run,
+        attempt,
+        listener,
+        plan.sources,
+        plan.objective.kinds,
+        source_tokens=state["source_tokens"],
+        seconds=state["seconds"],
     )
     if attempt > 1:
         telemetry.write(state["step"], {"kind": "resumed", "damaged": damaged})

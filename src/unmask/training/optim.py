@@ -1,4 +1,4 @@
-"""The optimiser, the schedule of its rate and the average of the weights.
+"""The optimiser and the schedule of its rate.
 
 What bites: the schedule is a pure function of the step; nothing here remembers where the run stands.
 """
@@ -6,7 +6,7 @@ What bites: the schedule is a pure function of the step; nothing here remembers 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, Self
 
 import torch
@@ -75,52 +75,28 @@ def rate_factor(step: int, max_steps: int, settings: ScheduleSettings) -> float:
     return SCHEDULES[settings.name](place, settings)
 
 
-def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """Return the optimiser over the parameters of ``model``; matrices decay, vectors do not."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {
-            "params": [parameter for parameter in parameters if parameter.ndim >= 2],
-            "weight_decay": settings.weight_decay,
-        },
-        {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
+def make_optimizer(
+    model: nn.Module, settings: OptimizerSettings, scales: Mapping[str, float] | None = None
+) -> torch.optim.Optimizer:
+    """Return the optimiser over the parameters of ``model``; matrices decay, vectors do not.
+
+    ``scales`` is the share of the rate that a parameter learns at, by its name, where that is not 1.
+    """
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((parameter.ndim >= 2, (scales or {}).get(name, 1.0)), []).append(parameter)
+    described = [
+        {"params": parameters, "weight_decay": settings.weight_decay if decays else 0.0, "scale": scale}
+        for (decays, scale), parameters in groups.items()
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, eps=1e-8, fused=True)
+    return torch.optim.AdamW(described, lr=settings.learning_rate, betas=settings.betas, eps=1e-8, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every group."""
+    """Set the learning rate, of which every group takes its share."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-class WeightAverage:
-    """An exponential moving average of the weights, kept in float32 beside them; ``decay`` 0 keeps none.
-
-    Corrected for its start, so that early averages are not pulled towards the initial weights: the decay in force after
-    n steps is min(decay, (1 + n) / (10 + n)).
-    """
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        """Start from the weights as they are."""
-        self.decay = decay
-        self.weights = {name: value.detach().clone() for name, value in model.named_parameters()} if decay else {}
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after ``step`` steps."""
-        if self.decay:
-            share = 1 - min(self.decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(list(self.weights.values()), [p.detach() for p in model.parameters()], share)
-
-    @torch.no_grad()
-    def exchange(self, model: nn.Module) -> None:
-        """Swap the average and the weights of ``model``; a second call swaps them back."""
-        for name, parameter in model.named_parameters():
-            if name in self.weights:
-                kept = parameter.detach().clone()
-                parameter.copy_(self.weights[name])
-                self.weights[name].copy_(kept)
+        group["lr"] = rate * group["scale"]
 
 
 def clip_gradient(parameters: Iterable[Tensor], limit: float) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unmask.batch import KINDS, MASKED
+from unmask.batch import MASKED
 from unmask.errors import RunError
 from unmask.runs import RunDirectory
 
@@ -37,12 +37,13 @@ class Telemetry:
         attempt: int,
         listener: Listener,
         sources: Sequence[str],
+        kinds: Sequence[str],
         *,
         source_tokens: Sequence[int],
         seconds: float,
     ) -> None:
         """Go on from what earlier attempts saw of each of ``sources`` and the ``seconds`` that they spent."""
-        self.run, self.attempt, self.listener, self.sources = run, attempt, listener, sources
+        self.run, self.attempt, self.listener, self.sources, self.kinds = run, attempt, listener, sources, kinds
         self._source_tokens = torch.tensor(source_tokens)
         self._seconds_before, self._start = seconds, time.perf_counter()
         self._clear()
@@ -73,19 +74,22 @@ class Telemetry:
         self._line_start += time.perf_counter() - start
 
     def gather(self, by_kind: Tensor, source_tokens: Tensor) -> None:
-        """Take in a step: ``by_kind`` (2, S, 3) sums of loss and counts, ``source_tokens`` (S,) real tokens."""
+        """Take in a step: ``by_kind`` (2, S, K) sums of loss and counts, ``source_tokens`` (S,) real tokens."""
         self._by_kind.append(by_kind)
         self._source_tokens += source_tokens
 
     def write_steps(self, step: int, *, learning_rate: float, gradient_norm: Tensor, waited: float) -> None:
         """Write the line of the steps since the last one; ``waited`` seconds of them were spent on the loader."""
-        by_source = torch.stack(self._by_kind).sum(0)  # (2, S, 3)
+        by_source = torch.stack(self._by_kind).sum(0)  # (2, S, K)
         sums, counts = by_source.sum(1).tolist()
         elapsed = time.perf_counter() - self._line_start
         line = {
             "kind": "train",
             "loss": sum(sums) / max(1, sum(counts)),
-            **{name: total / count if count else None for name, total, count in zip(KINDS, sums, counts, strict=True)},
+            **{
+                name: total / count if count else None
+                for name, total, count in zip(self.kinds, sums, counts, strict=True)
+            },
             "learning_rate": learning_rate,
             "gradient_norm": gradient_norm.item(),
             "tokens_per_second": (self.tokens - self._tokens_before) / elapsed,
@@ -101,10 +105,7 @@ class Telemetry:
             return {}
         rows = zip(self.sources, *masked.tolist(), self._source_tokens.tolist(), strict=True)
         return {
-            "sources": {
-                name: {"masked": total / count if count else None, "tokens": tokens}
-                for name, total, count, tokens in rows
-            }
+            "sources": {name: {"masked": _mean(total, count), "tokens": tokens} for name, total, count, tokens in rows}
         }
 
     def write(self, step: int, line: dict[str, Any]) -> None:
@@ -124,3 +125,7 @@ class Telemetry:
         except ValueError:  # JSON has no word for it
             raise diverged(self.run, step) from None
         self.listener(whole)
+
+
+def _mean(total: float, count: float) -> float | None:
+    return total / count if count else None
