@@ -31,7 +31,7 @@ LAYER_OF = {part: layer for layer, parts in enumerate(LAYERS) for part in parts}
 
 NETWORK = {"model", "objectives", "evaluation", "training"}
 WITH_TORCH = NETWORK | {"finetune", "export", "comparison", "cli", "__main__", ""}
-TORCH_ENGINES = {"unmask.inference.torch_engine"}
+TORCH_ENGINES = {"unmask.inference.torch_engine", "unmask.inference.torch_tasks"}
 
 TERMINAL_PACKAGES = {"typer", "rich"}
 

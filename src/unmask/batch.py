@@ -75,6 +75,9 @@ class Batch:
     source: Tensor | None = None
     """(R,) int64: the source that each row's text is from; 0 where absent."""
     num_sources: int = 1
+    truth: Tensor | None = None
+    """What a task's loss reads where one label a place does not say it: (R, C) float32 labels of texts that may have
+    several, (R, 2) int64 first and last place of answers, (R / 2,) float32 scores of pairs."""
 
     def to(self, device: device) -> Batch:
         """Return the batch with its tensors on ``device``; itself where they are there already."""

@@ -53,7 +53,7 @@ class TorchEngine:
     def logits(self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[int]) -> npt.NDArray[np.float32]:
         """Return (N, V) logits at place ``asked[n]`` of each of N windows (special tokens included in the count)."""
         rows: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(windows)
-        for chosen in self._groups(windows):
+        for chosen in in_groups([len(window) for window in windows]):
             batch = self._batch([windows[n] for n in chosen], [asked[n] for n in chosen])
             for n, row in zip(chosen, self.model(batch)[: len(chosen)].float().cpu().numpy(), strict=True):
                 rows[n] = row
@@ -63,23 +63,12 @@ class TorchEngine:
     def states(self, windows: Sequence[npt.NDArray[np.int32]]) -> list[npt.NDArray[np.float32]]:
         """Return the last states (L, D) of each window, special tokens included."""
         states: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(windows)
-        for chosen in self._groups(windows):
+        for chosen in in_groups([len(window) for window in windows]):
             batch = self._batch([windows[n] for n in chosen], [0] * len(chosen))
             found = self.model.model(batch.input_ids, batch.segment, batch.positions).float().cpu().numpy()
             for row, n in enumerate(chosen):
                 states[n] = found[row, : len(windows[n])]
         return states
-
-    def _groups(self, windows: Sequence[npt.NDArray[np.int32]]) -> Iterator[list[int]]:
-        """Yield groups of windows of like length whose padded size stays under the limit."""
-        group: list[int] = []
-        for n in sorted(range(len(windows)), key=lambda n: len(windows[n])):
-            if group and (len(group) + 1) * len(windows[n]) > TOKENS_AT_ONCE:
-                yield group
-                group = []
-            group.append(n)
-        if group:
-            yield group
 
     def _batch(self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[int]) -> Batch:
         shape = (len(windows), max(map(len, windows)))
@@ -90,3 +79,15 @@ class TorchEngine:
             labels[row, place] = 0  # asks for the place; what the answer should be is not known here
         batch = collate(input_ids=ids, segment=segment, labels=labels, kind=np.full(shape, -1))
         return batch.to(next(self.model.parameters()).device)
+
+
+def in_groups(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the numbers of windows of ``lengths`` (N,), like beside like, as many at once as fit when padded."""
+    group: list[int] = []
+    for n in sorted(range(len(lengths)), key=lambda n: lengths[n]):
+        if group and (len(group) + 1) * lengths[n] > TOKENS_AT_ONCE:
+            yield group
+            group = []
+        group.append(n)
+    if group:
+        yield group

@@ -21,6 +21,15 @@ MEASURED_POSITIONS = 100_000
 """Positions whose masks are counted before a run: a share of 15 % is then known to a tenth of a percent."""
 
 
+def dealt_places(
+    step: int, batch_rows: int, micro_batch_rows: int, rank: int = 0, ranks: int = 1
+) -> list[npt.NDArray[np.int64]]:
+    """Return the places of ``step`` that fall to ``rank``, each ``ranks``-th, micro-batch by micro-batch."""
+    places = np.arange(step * batch_rows, (step + 1) * batch_rows)[rank::ranks]
+    size = micro_batch_rows or len(places)
+    return [places[first : first + size] for first in range(0, len(places), size)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepBatches:
     """Makes the micro-batches of a step for one of ``ranks`` processes."""
@@ -38,9 +47,8 @@ class StepBatches:
 
     def __call__(self, step: int) -> list[Batch]:
         """Return the micro-batches of ``step``, counted from 0; every rank gets each ``ranks``-th row."""
-        places = np.arange(step * self.batch_rows, (step + 1) * self.batch_rows)[self.rank :: self.ranks]
-        size = self.micro_batch_rows or len(places)
-        return [self._batch(places[first : first + size]) for first in range(0, len(places), size)]
+        dealt = dealt_places(step, self.batch_rows, self.micro_batch_rows, self.rank, self.ranks)
+        return [self._batch(places) for places in dealt]
 
     def mask_rates(self) -> dict[str, Any]:
         """Return what the masking does to the first rows that the run will see, some MEASURED_POSITIONS positions.
