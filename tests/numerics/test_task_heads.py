@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.models.modernbert import modeling_modernbert
 
 from unmask.batch import Batch, collate
-from unmask.model.config import EncoderConfig, Family
+from unmask.model.config import Family
 from unmask.model.tasks import Pooling, TaskModel, TaskName, new_task_model
 
 LENGTHS = (5, 17, 2)
