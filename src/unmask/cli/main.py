@@ -33,6 +33,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "demo": Command("unmask.cli.demo", "The whole story on text that is already on this machine"),
     "corpus": Command("unmask.cli.corpus", "Build a corpus from text, and show what is in it"),
+    "mask": Command("unmask.cli.mask", "Show what a recipe hides, and how much of what"),
     "pretrain": Command(
         "unmask.cli.pretrain", "Train an encoder by masked language modelling, or resume a run", "pretrain_command"
     ),

@@ -19,7 +19,7 @@ from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Termina
 from unmask.corpus.build import CorpusSettings
 from unmask.corpus.directory import Corpus
 from unmask.corpus.tokenizer import TokenizerSettings
-from unmask.errors import RunError, SettingError, Stopped
+from unmask.errors import DataError, RunError, SettingError, Stopped
 from unmask.evaluation.masked import FROZEN_WINDOW, EvaluationSettings, freeze, means, score_frozen
 from unmask.masking.mask import MaskingSettings
 from unmask.masking.unit import Unit, checked, name_of
@@ -42,13 +42,16 @@ EVALUATIONS = 13
 
 BUDGET = "10m"
 
+PHRASES = "phrases.txt"
+"""What a run calls its copy of the list in masking.phrases."""
+
 
 class PretrainSettings(Settings):
     """A recipe of pre-training."""
 
     corpus: CorpusSettings = CorpusSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
-    masking: MaskingSettings = MaskingSettings(mlm_probability=0.3)
+    masking: MaskingSettings = MaskingSettings()
     model: ModelSettings = ModelSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
@@ -143,9 +146,9 @@ def start_run(
     """Train a new model on ``corpus`` and return its finished run. Raises Stopped where a signal ended it early."""
     settings = settings.model_copy(update={"masking": _masking(settings.masking, unit)})
     config = _config(corpus, settings)
-    batches = _batches(corpus, settings, unit)
+    batches = step_batches(corpus, settings, unit)
     plan = _plan(corpus, settings, config, batches, budget.seconds or 0.0)
-    plan = replace(plan, max_steps=_max_steps(plan, batches, budget))
+    plan = _of_length(plan, batches, _max_steps(plan, batches, budget))
     run = RunDirectory.create(
         out,
         kind="pretrain",
@@ -154,6 +157,7 @@ def start_run(
         copies={
             "tokenizer.json": corpus.tokenizer.to_str().encode(),
             "corpus.json": (corpus.directory / "manifest.json").read_bytes(),
+            **({PHRASES: listed.read_bytes()} if (listed := settings.masking.phrases) else {}),
         },
         max_steps=plan.max_steps,
         rows_consumed=0,
@@ -164,7 +168,8 @@ def start_run(
         model={"preset": settings.model.preset, "parameters": num_parameters(config), "config": asdict(config)},
         num_rows=batches.rows.num_rows,
         packing=batches.rows.efficiency,
-        mask_rates=batches.mask_rates(),
+        phrase_words=batches.rows.covered,
+        mask_rates=batches.mask_rates(corpus.unigram_counts(), corpus.source_names),
     )
     with run.exclusive():
         return _run(run, corpus, settings, plan, progress)
@@ -182,6 +187,9 @@ def resume_run(path: Path, progress: Report, say: Callable[[str], None], unit: U
             f"{path}: was started with masking_unit={recorded}, got {given}; unmask.pretrain takes it beside resume"
         )
     settings = PretrainSettings.parse(run.settings)
+    if settings.masking.phrases is not None:  # the list as it was, wherever the user's own is now
+        listed = settings.masking.model_copy(update={"phrases": run.path / PHRASES})
+        settings = settings.model_copy(update={"masking": listed})
     corpus = training_corpus(run.path, state["corpus"])
     if corpus.fingerprint != state["corpus"]["fingerprint"]:
         raise RunError(
@@ -191,8 +199,8 @@ def resume_run(path: Path, progress: Report, say: Callable[[str], None], unit: U
     compiled = before.get("compiled") and can_compile()
     same = settings.training.model_copy(update={"compile": "always" if compiled else "never"})
     settings = settings.model_copy(update={"training": same})
-    plan = _plan(corpus, settings, _config(corpus, settings), _batches(corpus, settings, unit), 0.0)
-    plan = replace(plan, max_steps=state["max_steps"])
+    batches = step_batches(corpus, settings, unit)
+    plan = _of_length(_plan(corpus, settings, _config(corpus, settings), batches, 0.0), batches, state["max_steps"])
     for line in differences(before, environment(plan.machine)):
         say(f"this run goes on elsewhere and will not be equal to the bit: {line}")
     with run.exclusive():
@@ -263,10 +271,16 @@ def _plan(
     )
 
 
-def _batches(corpus: Corpus, settings: PretrainSettings, unit: Unit | None) -> StepBatches:
-    training = settings.training
+def step_batches(corpus: Corpus, settings: PretrainSettings, unit: Unit | None = None) -> StepBatches:
+    """Return what makes the batches of a run; how long it is, is still open."""
+    training, listed = settings.training, settings.masking.phrases
+    rows = corpus.rows(training.row_length, phrases=None if listed is None else corpus.phrases(listed))
+    if listed is not None and not rows.covered:
+        raise DataError(
+            listed, f"none of its phrases of several words is in {corpus.directory}; see how they are written"
+        )
     return StepBatches(
-        rows=corpus.rows(training.row_length),
+        rows=rows,
         vocabulary=corpus.vocabulary,
         masking=settings.masking,
         seed=training.seed,
@@ -274,6 +288,12 @@ def _batches(corpus: Corpus, settings: PretrainSettings, unit: Unit | None) -> S
         micro_batch_rows=training.micro_batch_rows,
         unit=checked(unit) if unit else None,
     )
+
+
+def _of_length(plan: Plan, batches: StepBatches, max_steps: int) -> Plan:
+    """Return ``plan`` for a run of ``max_steps``, over which the rate of masking goes its way."""
+    whole = replace(batches, rows_in_all=max_steps * batches.batch_rows)
+    return replace(plan, make_batches=whole, max_steps=max_steps)
 
 
 def _max_steps(plan: Plan, batches: StepBatches, budget: Budget) -> int:

@@ -87,7 +87,7 @@ class Terminal:
             print_line(json.dumps(value, ensure_ascii=False, allow_nan=False))
             self._emitted = True
 
-    def result(self, text: str) -> None:
+    def result(self, text: str | Text) -> None:
         """Print a result, unless --json speaks."""
         if not self.json:
             self._results.print(text, soft_wrap=not self._results.is_terminal)

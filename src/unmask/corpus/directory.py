@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -15,8 +15,9 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from unmask.corpus.phrases import Phrases, read_phrases, words_back
 from unmask.corpus.rows import PackedRows, pack_split
-from unmask.corpus.shards import Split, Tensors, open_tensors
+from unmask.corpus.shards import Encoder, Split, Tensors, open_tensors
 from unmask.corpus.split import SPLITS
 from unmask.corpus.streams import opened
 from unmask.corpus.tokenizer import load_tokenizer, vocabulary_of
@@ -75,7 +76,7 @@ class Corpus:
         self.fingerprint = manifest.fingerprint
         self.tokenizer = load_tokenizer(directory / "tokenizer.json")
         self.vocabulary = vocabulary_of(self.tokenizer)
-        self._rows: dict[int, Tensors] = {}
+        self._made: dict[str, Tensors] = {}
         self._splits = {name: Split(directory, name, manifest.splits[name]["shards"]) for name in SPLITS}
 
     def __fspath__(self) -> str:
@@ -91,23 +92,34 @@ class Corpus:
         return self._splits[name]
 
     def rows(
-        self, length: int, split: Literal["train", "validation", "test"] = "train", max_documents: int | None = None
+        self,
+        length: int,
+        split: Literal["train", "validation", "test"] = "train",
+        max_documents: int | None = None,
+        phrases: Phrases | None = None,
     ) -> PackedRows:
         """Return the rows of ``length`` of a split, or of its ``max_documents`` documents with the smallest ids.
 
         Ids are hashes: that is a fair sample, and it hardly changes when the corpus grows. All rows of train are packed
-        once and kept beside the corpus, where its folder lets us.
+        once and kept beside the corpus, where its folder lets us, and so is where ``phrases`` stand, whose words count
+        as one word.
         """
         of = self.split(split)
         chosen = None
         if max_documents is not None and max_documents < of.num_documents:
             chosen = np.zeros(of.num_documents, dtype=np.bool_)
             chosen[np.argsort(of.documents(), kind="stable")[:max_documents]] = True
-        kept = split == "train" and chosen is None
-        if kept and length not in self._rows:
-            self._rows[length] = self._kept_rows(length)
-        tensors = self._rows[length] if kept else pack_split(of, length, chosen)
-        return PackedRows(tensors, of, self.vocabulary, length, [source["weight"] for source in self.manifest.sources])
+        if split == "train" and chosen is None:
+            tensors = self._kept(f"rows-{length}", lambda: pack_split(of, length))
+        else:
+            tensors = pack_split(of, length, chosen)
+        back = self._back(of, phrases) if phrases else None
+        weights = [source["weight"] for source in self.manifest.sources]
+        return PackedRows(tensors, of, self.vocabulary, length, weights, back)
+
+    def phrases(self, path: Path) -> Phrases:
+        """Return the phrases in the file ``path``, one a line. Raises DataError where one can not be used."""
+        return read_phrases(path, Encoder(self.tokenizer, self.vocabulary), self.vocabulary)
 
     def texts(self, split: Literal["validation", "test"]) -> Iterator[Text]:
         """Yield the documents of a held-out split as they were read, in the order of the split."""
@@ -126,8 +138,21 @@ class Corpus:
                 counts += np.bincount(shard.tokens[start : start + _COUNTED_TOKENS], minlength=len(counts))
         return counts
 
-    def _kept_rows(self, length: int) -> Tensors:
-        path = self.directory / f"rows-{length}.safetensors"
+    def _back(self, split: Split, phrases: Phrases) -> npt.NDArray[np.uint8]:
+        def find() -> Tensors:
+            return {"back": words_back(split, phrases)}
+
+        found = self._kept(f"phrases-{phrases.digest}", find) if split.name == "train" else find()
+        back: npt.NDArray[np.uint8] = found["back"]
+        return back
+
+    def _kept(self, name: str, make: Callable[[], Tensors]) -> Tensors:
+        """Return what follows from train alone: as it stands beside the corpus, or made, and put there if we may."""
+        if name not in self._made:
+            self._made[name] = self._read_or_make(self.directory / f"{name}.safetensors", make)
+        return self._made[name]
+
+    def _read_or_make(self, path: Path, make: Callable[[], Tensors]) -> Tensors:
         if path.exists():
             try:
                 tensors, metadata = open_tensors(path)
@@ -135,14 +160,14 @@ class Corpus:
                     return tensors
             except DataError:
                 pass  # these are made from the shards: made again is as good as mended
-        tensors = pack_split(self.split("train"), length)
+        tensors = make()
         if not os.access(self.directory, os.W_OK):
             return tensors
         write_tensors(path, tensors, self._mark(tensors))
         return open_tensors(path)[0]
 
     def _mark(self, tensors: Tensors) -> dict[str, str]:
-        """Return what tells rows of another corpus, and damaged ones, from those that fit."""
+        """Return what tells tensors of another corpus, and damaged ones, from those that fit."""
         return {"rows": f"{self.fingerprint} {digest_tensors(tensors)}"}  # one entry: safetensors shuffles several
 
 

@@ -165,8 +165,12 @@ class PackedRows:
         vocabulary: Vocabulary,
         length: int,
         weights: Sequence[float | None] = (None,),
+        back: npt.NDArray[np.uint8] | None = None,
     ) -> None:
-        """Read what pack_split made of ``split`` for ``length``; ``weights`` has one entry a source."""
+        """Read what pack_split made of ``split`` for ``length``; ``weights`` has one entry a source.
+
+        ``back`` (T,) is how many words back the word of each token of the split begins, where phrases count as words.
+        """
         self.length = length
         self.source: npt.NDArray[np.int32] = tensors["row_source"]
         """(num_rows,) the number of each row's source."""
@@ -176,7 +180,7 @@ class PackedRows:
         self.order = RowOrder(sizes, given if len(given) > 1 else None)
         self.num_rows = len(tensors["row_starts"]) - 1
         self._row_starts, self._windows = tensors["row_starts"], tensors
-        self._split, self._vocabulary = split, vocabulary
+        self._split, self._vocabulary, self._back = split, vocabulary, back
         self._is_special = np.zeros(vocabulary.size, dtype=np.bool_)
         self._is_special[list(vocabulary.special_ids)] = True
 
@@ -205,6 +209,11 @@ class PackedRows:
         filled = self.num_tokens + NUM_SPECIAL * self.num_windows
         return filled / (self.num_rows * self.length) if self.num_rows else 0.0
 
+    @property
+    def covered(self) -> float:
+        """The share of the split's tokens that belong to a phrase, its first word not counted."""
+        return 0.0 if self._back is None else float(np.count_nonzero(self._back)) / max(1, len(self._back))
+
     def gather(self, rows: Indices) -> Rows:
         """Return the rows of the numbers ``rows`` (R,); pure, and safe from several threads.
 
@@ -222,6 +231,10 @@ class PackedRows:
         size[~text] = self.length - used
         return self._spread(window, size, text, np.where(text, in_row + 1, 0))
 
+    def _words_back(self, number: Indices) -> npt.NDArray[np.int32] | int:
+        """Return how many words back the phrases of the tokens ``number`` begin; of no text, anything."""
+        return 0 if self._back is None else self._back.take(number, mode="clip").astype(np.int32)
+
     def _spread(self, window: Indices, size: Indices, text: npt.NDArray[np.bool_], segment: Indices) -> Rows:
         """Lay runs of ``size`` end to end: ``window`` where ``text``, padding elsewhere."""
         stop = np.cumsum(size)
@@ -230,7 +243,8 @@ class PackedRows:
         place, run = np.arange(total), np.repeat(np.arange(len(size)), size)
         to_first = stop - size + 1  # the place of a run's first token of text
         begin = self._windows["begin"][window] - to_first
-        tokens, begins = self._split.take(begin[run] + place, self._windows["shard"][window][run])
+        number = begin[run] + place
+        tokens, begins = self._split.take(number, self._windows["shard"][window][run])
         is_text = text[run]
         is_text[cls] = is_text[sep] = False
         ids = np.where(is_text, tokens, np.int32(self._vocabulary.pad_id))
@@ -245,6 +259,6 @@ class PackedRows:
             segment=segment.astype(np.int32)[run].reshape(shape),
             document=document[run].reshape(shape),
             offset=((offset[run] + place.astype(np.int32)) * is_text).reshape(shape),
-            word=((word[run] + words) * is_text).reshape(shape),
+            word=((word[run] + words - self._words_back(number)) * is_text).reshape(shape),
             special=self._is_special[ids].reshape(shape),
         )

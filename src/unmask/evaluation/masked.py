@@ -26,7 +26,7 @@ from unmask.objectives import cross_entropies
 from unmask.settings import Count, Settings
 from unmask.stats import Figure, mean_by_cluster
 
-FROZEN_MASKING = MaskingSettings()
+FROZEN_MASKING = MaskingSettings(mlm_probability=0.15, mask_replace_prob=0.8, random_replace_prob=0.1)
 """15 %, 80 / 10 / 10, by token (law 7)."""
 FROZEN_SEED = 0x756E6D61736B
 FROZEN_WINDOW = 128

@@ -51,6 +51,13 @@ class FinetuneOptimizer(OptimizerSettings):
     """Rate of a layer as a share of that of the layer above it (Howard and Ruder 2018)."""
 
 
+class FinetuneSchedule(ScheduleSettings):
+    """How the rate goes over fine-tuning."""
+
+    name: Literal["wsd", "linear", "cosine"] = "linear"
+    """Warm-up and then a linear or cosine decay to zero, or warm-up-stable-decay."""
+
+
 class FinetuneTraining(LoopSettings):
     """How fine-tuning goes."""
 
@@ -67,7 +74,7 @@ class FinetuneSettings(Settings):
 
     task: TaskSettings = TaskSettings()
     optimizer: FinetuneOptimizer = FinetuneOptimizer()
-    schedule: ScheduleSettings = ScheduleSettings(name="linear")
+    schedule: FinetuneSchedule = FinetuneSchedule()
     training: FinetuneTraining = FinetuneTraining()
 
 

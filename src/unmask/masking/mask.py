@@ -6,6 +6,7 @@ What bites: the masks depend on nothing but their arguments. Never add a generat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -14,30 +15,42 @@ from pydantic import model_validator
 
 from unmask.batch import IGNORE_INDEX, KEPT, MASKED, RANDOM, Rows
 from unmask.masking import noise
+from unmask.masking.schedule import ScheduleName, rate_at
 from unmask.masking.span import choose_spans
 from unmask.masking.token import token_places
 from unmask.masking.unit import Choose, Unit, by_place
 from unmask.masking.word import word_places
-from unmask.settings import Settings, Share
+from unmask.settings import OpenShare, Settings, Share
 
 UNITS: dict[str, Choose] = {
     "token": by_place(token_places),
     "word": by_place(word_places),
     "span": choose_spans,
+    "phrase": by_place(word_places),  # in its rows the words of a phrase are one word
 }
 
 
 class MaskingSettings(Settings):
     """What is hidden, how much of it, and what stands in its place."""
 
-    unit: Literal["token", "word", "span", "function"] = "token"
+    unit: Literal["token", "word", "span", "phrase", "function"] = "token"
     """What is hidden as one piece; function is one of your own, given from Python as masking_unit."""
-    mlm_probability: Share = 0.15
+    phrases: Path | None = None
+    """A text file with a phrase a line (people, products), for unit phrase; all other words stand for themselves."""
+    mlm_probability: Share = 0.3
     """Share of the ordinary tokens that are selected."""
     mask_replace_prob: Share = 0.8
     """Share of the selected tokens that become [MASK]."""
     random_replace_prob: Share = 0.1
     """Share of the selected tokens that become a random ordinary token; the rest stays as it is."""
+    schedule: ScheduleName = "constant"
+    """How the share that is selected goes over the run: not at all, or to final_probability, in one of three ways."""
+    final_probability: Share = 0.15
+    """Share of the ordinary tokens that is selected at the end of the run; constant does not look at it."""
+    schedule_steps: tuple[OpenShare, ...] = (0.5,)
+    """Where steps changes the share, in shares of the run, ascending; it changes by equal parts."""
+    static: bool = False
+    """Hide the same tokens in every epoch, as BERT's first data did; for comparison."""
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
@@ -46,7 +59,19 @@ class MaskingSettings(Settings):
         total = self.mask_replace_prob + self.random_replace_prob
         if total > 1 + 1e-9:
             raise ValueError(f"mask_replace_prob + random_replace_prob must be at most 1, got {total:g}")
+        if self.unit == "phrase" and self.phrases is None:
+            raise ValueError("unit phrase needs a list: give masking.phrases=FILE, a phrase a line")
+        if self.unit != "phrase" and self.phrases is not None:
+            raise ValueError(f"phrases belong to unit phrase, got unit {self.unit}; leave one of the two out")
+        if self.schedule != "constant" and not self.final_probability > 0:
+            raise ValueError("final_probability must be in (0, 1], got 0: nothing would be asked at the end")
+        if not self.schedule_steps or list(self.schedule_steps) != sorted(set(self.schedule_steps)):
+            raise ValueError(f"schedule_steps must be shares of the run that ascend, got {list(self.schedule_steps)}")
         return self
+
+    def rates(self, places: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the share that is selected at ``places`` (N,) of the run, from 0 to 1."""
+        return rate_at(places, self.schedule, self.mlm_probability, self.final_probability, self.schedule_steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

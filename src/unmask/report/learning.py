@@ -1,4 +1,4 @@
-"""How a run learned: frozen evaluations over time, training loss, mask rates, speed.
+"""How a run learned: frozen evaluations over time, training loss, speed.
 
 What bites: ``metrics`` are the lines that count, those that a later attempt took back already dropped. Frozen
 evaluations are comparable from run to run under one fingerprint; training loss is not, so the two never share a chart.
@@ -98,8 +98,8 @@ def _final(mlm: object) -> list[Block]:
     return blocks
 
 
-def training(metrics: Sequence[Json], run: Json, settings: Json) -> Section | None:
-    """Return the section on the training itself: loss, mask rates, speed; None where nothing was recorded."""
+def training(metrics: Sequence[Json], run: Json) -> Section | None:
+    """Return the section on the training itself: loss and speed; None where nothing was recorded."""
     found = lines(metrics, "train")
     if not found:
         return None
@@ -111,7 +111,6 @@ def training(metrics: Sequence[Json], run: Json, settings: Json) -> Section | No
         Prose(text),
         *_diverged(found),
         _loss(found),
-        *_mask_rates(run, settings),
         *_speed(found, run),
     ]
     resumed = [plain(line.get("step")) for line in metrics if line.get("kind") == "resumed"]
@@ -172,35 +171,6 @@ def _diverged(found: Sequence[Json]) -> list[Block]:
     step = plain(bad[0].get("step"))
     text = f"The loss was not a finite number in {len(bad)} of {len(found)} records, first at step {step}."
     return [Prose(f"{text} Do not rely on this run; a lower learning rate is the first thing to try.", note=True)]
-
-
-def _mask_rates(run: Json, settings: Json) -> list[Block]:
-    """Return the table of mask rates, beside what the recipe asks for where its rate is constant."""
-    measured = at(run, "mask_rates")
-    if measured is None:
-        return []
-    masking = at(settings, "masking")
-    rate, as_mask, as_random = (
-        number(at(masking, key)) for key in ("mlm_probability", "mask_replace_prob", "random_replace_prob")
-    )
-    wanted: dict[str, float] = {}
-    if (
-        rate is not None
-        and as_mask is not None
-        and as_random is not None
-        and at(masking, "schedule") in (None, "constant")
-    ):
-        parts = (rate, rate * as_mask, rate * as_random, rate * (1 - as_mask - as_random))
-        wanted = dict(zip(("selected", *CATEGORIES), parts, strict=True))
-    names = {"selected": "selected, in all"} | {name: f"{name}: {KINDS[name]}" for name in CATEGORIES}
-    rows = [(text, percent(wanted.get(name), 2), percent(at(measured, name), 2)) for name, text in names.items()]
-    caption = "Mask rates, as shares of the tokens that may be hidden"
-    blocks: list[Block] = [Table(caption, ("Positions asked for", "By the recipe", "Measured"), rows)]
-    if number(at(measured, "tokens")) is not None:
-        where = f"Measured before the training, on the first {decimals(measured['tokens'], 0)} tokens of the run."
-        unasked = percent(at(measured, "windows_unasked"))
-        blocks.append(Prose(f"{where} In {unasked} of the windows nothing was selected: they teach nothing that time."))
-    return blocks
 
 
 def _speed(found: Sequence[Json], run: Json) -> list[Block]:

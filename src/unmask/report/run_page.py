@@ -38,6 +38,7 @@ from unmask.report.html import (
     short_count,
 )
 from unmask.report.learning import learning_curve, lines, training
+from unmask.report.masking import masking
 from unmask.report.not_for import not_for
 from unmask.report.passages import passages
 from unmask.report.sources import by_source
@@ -93,7 +94,8 @@ def render_run(data: RunData) -> str:
         learning_curve(data.metrics, data.evaluation),
         accuracy(data.evaluation),
         _fills(data),
-        training(data.metrics, data.run, data.settings),
+        masking(data.run, data.settings),
+        training(data.metrics, data.run),
         by_source(data.metrics, data.evaluation, data.corpus),
         data_card(data.corpus),
         not_for(data.evaluation),

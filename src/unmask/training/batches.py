@@ -5,20 +5,22 @@ What bites: whatever deals rows differently (micro-batches, ranks) must deal the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from unmask.batch import IGNORE_INDEX, KINDS, Batch, Rows, collate
+from unmask.batch import Batch, Rows, collate
 from unmask.corpus.rows import PackedRows
 from unmask.corpus.tokenizer import Vocabulary
+from unmask.masking.effective import effective_rates
 from unmask.masking.mask import Masked, MaskingSettings, mask_rows
 from unmask.masking.unit import Unit
 
 MEASURED_POSITIONS = 100_000
-"""Positions whose masks are counted before a run: a share of 15 % is then known to a tenth of a percent."""
+"""Positions whose masks are counted before a run: a share of 15 % is then known to a few tenths of a percent."""
 
 
 def dealt_places(
@@ -40,6 +42,8 @@ class StepBatches:
     seed: int
     batch_rows: int
     micro_batch_rows: int
+    rows_in_all: int = 1
+    """Rows that the whole run will see: where the run stands decides the rate of masking."""
     rank: int = 0
     ranks: int = 1
     unit: Unit | None = None
@@ -50,25 +54,34 @@ class StepBatches:
         dealt = dealt_places(step, self.batch_rows, self.micro_batch_rows, self.rank, self.ranks)
         return [self._batch(places) for places in dealt]
 
-    def mask_rates(self) -> dict[str, Any]:
-        """Return what the masking does to the first rows that the run will see, some MEASURED_POSITIONS positions.
+    def mask_rates(self, counts: npt.NDArray[np.integer], source_names: Sequence[str]) -> dict[str, Any]:
+        """Return the effective rates of the first rows that the run will see, some MEASURED_POSITIONS positions.
 
-        ``selected`` and its parts ``masked``, ``random`` and ``kept`` are shares of the ``tokens`` that may be hidden
-        there; ``windows_unasked`` is the share of windows in which nothing was selected.
+        ``counts`` (V,) is how often each token occurs in train. Where the rate changes over the run, ``end`` holds what
+        the rate of its end does to the same rows.
         """
-        num_rows = min(self.rows.num_rows, -(-MEASURED_POSITIONS // self.rows.length))
-        rows, masked = self._masked(*self.rows.order.at(np.arange(num_rows), self.seed))
-        tokens = int((~rows.special).sum())
-        counts = {name: int((masked.kind == number).sum()) for number, name in enumerate(KINDS)}
-        shares = {name: count / max(1, tokens) for name, count in counts.items()}
-        window = np.arange(num_rows)[:, None] * (self.rows.length + 1) + rows.segment  # a number for each window
-        windows, asked = (np.unique(window[chosen]) for chosen in (rows.segment > 0, masked.labels != IGNORE_INDEX))
-        unasked = 1 - len(asked) / max(1, len(windows))
-        return {"tokens": tokens, "selected": sum(shares.values()), **shares, "windows_unasked": unasked}
+        places = np.arange(min(self.rows.num_rows, -(-MEASURED_POSITIONS // self.rows.length)))
+        numbers, epoch = self.rows.order.at(places, self.seed)
+
+        def rates_at(place: float) -> dict[str, Any]:
+            rate = self.masking.rates(np.full(len(places), place))
+            rows, masked = self._masked(numbers, epoch, rate)
+            source = self.rows.source[numbers]
+            return effective_rates(
+                rows, masked, self.masking, rate, counts=counts, source=source, source_names=source_names
+            )
+
+        begin = rates_at(0.0)
+        return begin if self.masking.schedule == "constant" else {**begin, "end": rates_at(1.0)}
+
+    def masked_at(self, places: npt.NDArray[np.int64], *, epoch: int = 0, place: float = 0.0) -> tuple[Rows, Masked]:
+        """Return the rows at the global ``places`` (B,), hidden as in ``epoch`` and at ``place`` of the run, 0 to 1."""
+        numbers, _ = self.rows.order.at(places, self.seed)
+        return self._masked(numbers, np.full_like(places, epoch), self.masking.rates(np.full(len(places), place)))
 
     def _batch(self, places: npt.NDArray[np.int64]) -> Batch:
         numbers, epoch = self.rows.order.at(places, self.seed)
-        rows, masked = self._masked(numbers, epoch)
+        rows, masked = self._masked(numbers, epoch, self.masking.rates((places + 0.5) / self.rows_in_all))
         return collate(
             input_ids=masked.input_ids,
             segment=rows.segment,
@@ -78,7 +91,9 @@ class StepBatches:
             num_sources=self.rows.num_sources,
         )
 
-    def _masked(self, numbers: npt.NDArray[np.int64], epoch: npt.NDArray[np.int64]) -> tuple[Rows, Masked]:
+    def _masked(
+        self, numbers: npt.NDArray[np.int64], epoch: npt.NDArray[np.int64], rate: npt.NDArray[np.float64]
+    ) -> tuple[Rows, Masked]:
         rows = self.rows.gather(numbers)
         masked = mask_rows(
             rows,
@@ -86,8 +101,8 @@ class StepBatches:
             mask_id=self.vocabulary.mask_id,
             ordinary_ids=self.vocabulary.ordinary_ids,
             seed=self.seed,
-            epoch=epoch,
-            rate=self.masking.mlm_probability,
+            epoch=np.zeros_like(epoch) if self.masking.static else epoch,
+            rate=rate,
             unit=self.unit,
         )
         return rows, masked
