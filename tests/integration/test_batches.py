@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +62,10 @@ def test_a_row_is_masked_by_its_document_wherever_it_is_packed(
 _HIDDEN: dict[int, dict[tuple[int, int], int]] = {}
 
 
+def rates_of(batches: StepBatches) -> dict[str, Any]:
+    return batches.mask_rates(np.ones(batches.vocabulary.size, np.int64), ["made"])
+
+
 def test_mask_rates_agree_with_a_slow_twin(batches: StepBatches) -> None:
     """Every row once: a loop over positions and windows of the steps' own batches."""
     num_rows = batches.rows.num_rows
@@ -70,7 +75,7 @@ def test_mask_rates_agree_with_a_slow_twin(batches: StepBatches) -> None:
     kinds = batch.kind[: batch.num_asked].tolist()
     windows = {(row, int(number)) for row in range(num_rows) for number in batch.segment[row] if number}
     asked = {(row, int(batch.segment[row, place])) for row, place in (batch.labels != IGNORE_INDEX).nonzero().tolist()}
-    rates = batches.mask_rates()
+    rates = rates_of(batches)
     assert rates["tokens"] == tokens
     for number, name in enumerate(KINDS):
         assert rates[name] == pytest.approx(kinds.count(number) / tokens)
@@ -81,7 +86,45 @@ def test_mask_rates_agree_with_a_slow_twin(batches: StepBatches) -> None:
 
 def test_mask_rates_look_at_a_bounded_number_of_rows(batches: StepBatches, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_batches, "MEASURED_POSITIONS", 330)
-    assert 200 < batches.mask_rates()["tokens"] < 11 * 32
+    assert 200 < rates_of(batches)["tokens"] < 11 * 32
+
+
+@given(micro=st.integers(1, 12), ranks=st.integers(1, 3), step=st.integers(0, 99))
+def test_a_rate_that_changes_is_that_of_the_row_wherever_it_is_dealt(
+    batches: StepBatches, micro: int, ranks: int, step: int
+) -> None:
+    falling = MaskingSettings(mlm_probability=0.9, schedule="linear", final_probability=0.1)
+    run = replace(batches, masking=falling, rows_in_all=100 * batches.batch_rows)
+    [expected] = run(step)
+    for rank in range(ranks):
+        dealt = replace(run, micro_batch_rows=micro, rank=rank, ranks=ranks)(step)
+        assert torch.equal(whole(dealt, "labels"), expected.labels[rank::ranks])
+
+
+def test_the_rate_falls_over_the_run_as_its_schedule_says(batches: StepBatches) -> None:
+    falling = MaskingSettings(mlm_probability=0.6, schedule="linear", final_probability=0.2)
+    run = replace(batches, masking=falling, batch_rows=64, rows_in_all=64 * 10)
+    for step in (0, 4, 9):
+        [batch] = run(step)
+        share = batch.num_asked / int((~torch.isin(batch.input_ids, torch.tensor([0, 2, 3]))).sum())
+        assert share == pytest.approx(0.6 - 0.4 * (step + 0.5) / 10, abs=0.06)
+    rates = rates_of(run)
+    assert rates["recipe"] == pytest.approx(0.6)
+    assert rates["end"]["recipe"] == pytest.approx(0.2)
+    assert rates["end"]["selected"] == pytest.approx(0.2, abs=0.03)
+
+
+def test_static_masks_are_the_same_in_every_epoch_and_dynamic_ones_are_not(batches: StepBatches) -> None:
+    num_rows = batches.rows.num_rows
+    for static, shared in ((True, 1.0), (False, 0.3)):
+        run = replace(batches, masking=MaskingSettings(static=static), batch_rows=num_rows)
+        hidden = []
+        for epoch in (0, 1):
+            places = np.arange(num_rows) + epoch * num_rows
+            numbers, _ = run.rows.order.at(places, run.seed)
+            [batch] = run(epoch)
+            hidden.append((batch.labels.numpy() != IGNORE_INDEX)[np.argsort(numbers)])
+        assert (hidden[0] & hidden[1]).sum() / hidden[0].sum() == pytest.approx(shared, abs=0.03)
 
 
 def hidden_of(corpus: Corpus, batches: StepBatches, length: int) -> dict[tuple[int, int], int]:

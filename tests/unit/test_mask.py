@@ -129,7 +129,7 @@ def test_slow_twin_agrees() -> None:
 
 def test_a_million_positions_pass_chi_square_and_touch_no_special_token() -> None:
     rows = pack([(n, 0, 510) for n in range(2000)], 512)
-    chosen = MaskingSettings()
+    chosen = MaskingSettings(mlm_probability=0.15)
     masked = mask(rows, chosen)
     selected = masked.labels != IGNORE_INDEX
     assert not selected[rows.special].any()
@@ -177,7 +177,7 @@ def test_words_of_every_length_are_hidden_alike(unit: str) -> None:
     """No budget, so long words are not left out: within 4.5 standard errors over words, or over spans of 3.8 words."""
     for pieces in (1, 2, 6):
         rows = in_words([60] * 1500, pieces)
-        hidden = mask(rows, MaskingSettings.parse({"unit": unit})).labels != IGNORE_INDEX
+        hidden = mask(rows, MaskingSettings.parse({"unit": unit, "mlm_probability": 0.15})).labels != IGNORE_INDEX
         share, words = hidden[~rows.special].mean(), 1500 * 60 / pieces
         assert abs(share - 0.15) < 4.5 * np.sqrt(0.15 * 0.85 / words * (1 if unit == "word" else 5.5))
 
@@ -211,6 +211,13 @@ def test_epochs_and_seeds_differ_and_repeat() -> None:
         ({"mask_replace_prob": -0.1}, "mask_replace_prob must be in [0, 1], got -0.1"),
         ({"mask_replace_prob": 0.9, "random_replace_prob": 0.2}, "must be at most 1, got 1.1"),
         ({"mask_prob": 0.9}, "unknown setting mask_prob"),
+        ({"mlm_probability": -0.1}, "mlm_probability must be in [0, 1], got -0.1"),
+        ({"schedule": "exponential"}, "schedule must be one of 'constant', 'linear', 'cosine' or 'steps'"),
+        ({"schedule": "linear", "final_probability": 0}, "final_probability must be in (0, 1], got 0"),
+        ({"schedule_steps": [0.5, 0.5]}, "schedule_steps must be shares of the run that ascend, got [0.5, 0.5]"),
+        ({"schedule_steps": []}, "schedule_steps must be shares of the run that ascend, got []"),
+        ({"unit": "phrase"}, "unit phrase needs a list: give masking.phrases=FILE"),
+        ({"phrases": "names.txt"}, "phrases belong to unit phrase, got unit token"),
     ],
 )
 def test_shares_that_can_not_be(values: dict[str, float], line: str) -> None:

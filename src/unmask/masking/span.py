@@ -29,21 +29,28 @@ LONGER = np.concatenate(([1.0], 1 - UP_TO[:-1]))
 NOWHERE = np.iinfo(np.int64).min
 """The beginning of the span of a word that none covers."""
 
-_HALVINGS = 50
+_HALVINGS, _STEPS = 10, 5
+"""Bisections that come near the root, and Newton's steps that then double the digits each time."""
 
 
 def start_probability(rate: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return (N,) the chance of a span's beginning at a word that hides a share ``rate`` (N,) of the words.
 
     A word escapes if none of the last LONGEST words begins a span that reaches it: solves
-    1 - prod_d (1 - q LONGER[d]) = rate for q by bisection.
+    1 - prod_d (1 - q LONGER[d]) = rate for q.
     """
-    low, high = np.zeros_like(rate), np.ones_like(rate)
+    wanted, back = np.unique(rate, return_inverse=True)
+    low, high = np.zeros_like(wanted), np.ones_like(wanted)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        hides_more = 1 - np.prod(1 - middle[:, None] * LONGER, axis=1) > rate
+        hides_more = 1 - np.prod(1 - middle[:, None] * LONGER, axis=1) > wanted
         low, high = np.where(hides_more, low, middle), np.where(hides_more, middle, high)
-    return np.asarray((low + high) / 2)
+    chance = (low + high) / 2
+    for _ in range(_STEPS):  # the factor that vanishes at 1 stays away from 0
+        escapes = 1 - np.minimum(chance, 1 - 2**-40)[:, None] * LONGER
+        product = np.prod(escapes, axis=1)
+        chance = np.clip(chance - (1 - product - wanted) / (product * (LONGER / escapes).sum(1)), 0, 1)
+    return np.asarray(np.where(wanted < 1, chance, 1.0)[back])
 
 
 def choose_spans(
@@ -55,20 +62,24 @@ def choose_spans(
     span shows is drawn at its beginning, for the span as a whole, as in SpanBERT.
     """
     flat, length = rows.segment.ravel(), rows.segment.shape[1]
-    opens = flat > 0
-    opens[1:] &= (flat[1:] != flat[:-1]) | (np.arange(1, len(flat)) % length == 0)
-    first = np.flatnonzero(opens)  # each window's [CLS], which is followed by at least one token
+    changes = np.ones(len(flat), bool)
+    np.not_equal(flat[1:], flat[:-1], out=changes[1:])
+    changes[::length] = True
+    run = np.flatnonzero(changes)  # windows, each from its [CLS] on, and runs of padding
+    run_size, is_window = np.diff(run, append=len(flat)), flat[run] > 0
+    first, size = run[is_window], run_size[is_window]
     if not len(first):
         return np.zeros(rows.segment.shape, bool), np.zeros(rows.segment.shape, np.int64)
-    window = np.cumsum(opens) - 1
-    size = np.bincount(window[flat > 0], minlength=len(first))
-    word = rows.word.ravel().astype(np.int64)
-    low, count = word[first + 1], word[first + size - 2] - word[first + 1] + LONGEST
+    word = rows.word.ravel()
+    low = word[first + 1].astype(np.int64)  # a window holds at least one token of text
+    count = word[first + size - 2] - low + LONGEST
     row = first // length
     keys = noise.document_keys(seed, epoch[row], rows.document.ravel()[first])
     begin = _begins(keys, low - (LONGEST - 1), count, start_probability(rate)[row])
-    at = (np.cumsum(count) - count + LONGEST - 1 - low)[window] + word
-    found = begin[np.where(rows.special.ravel(), 0, at)].reshape(rows.segment.shape)
+    shift = np.zeros(len(run), np.int64)
+    shift[is_window] = np.cumsum(count) - count + LONGEST - 1 - low
+    at = np.repeat(shift, run_size) + word
+    found = begin.take(at, mode="clip").reshape(rows.segment.shape)  # of special tokens it says nothing
     return (found > NOWHERE) & ~rows.special, found
 
 
