@@ -45,10 +45,10 @@ def test_cells_hold_what_a_loop_counts() -> None:
         }
         for name in names:
             wanted.setdefault(name, []).append(bool(hidden[row, place]))
-    for (part, name), found in wanted.items():
-        assert by[part][name]["tokens"] == len(found), (part, name)
-        assert by[part][name]["selected"] == pytest.approx(np.mean(found))
-    assert {(part, name) for part, cells in by.items() for name in cells} == set(wanted)
+    for (part, cell), found in wanted.items():
+        assert by[part][cell]["tokens"] == len(found), (part, cell)
+        assert by[part][cell]["selected"] == pytest.approx(np.mean(found))
+    assert {(part, cell) for part, cells in by.items() for cell in cells} == set(wanted)
 
 
 @pytest.mark.parametrize("unit", ["token", "word", "span"])

@@ -16,6 +16,7 @@ from unmask.cli.terminal import JsonFlag, QuietFlag, Report, Terminal, count, pr
 from unmask.corpus.build import CorpusSettings, Progress, Source, cached_corpus
 from unmask.corpus.build import build_corpus as build_directory
 from unmask.corpus.directory import Corpus, open_corpus
+from unmask.corpus.segment import spaceless_share
 from unmask.corpus.tokenizer import TokenizerSettings
 from unmask.errors import DataError, SettingError, did_you_mean
 from unmask.settings import Changes, Settings, read_settings
@@ -24,6 +25,11 @@ Where = str | PathLike[str]
 
 MAX_LINES = 20
 """Lines of a table on the terminal; the manifest has them all."""
+
+LOOKED_AT = 200
+"""Held-out documents that are looked at for scripts without spaces."""
+MUCH_SPACELESS = 0.05
+"""Share of such characters from which it is worth a line."""
 
 corpus = typer.Typer(
     add_completion=False, rich_markup_mode=None, help="Build a corpus from text, and show what is in it."
@@ -123,6 +129,19 @@ def print_card(terminal: Terminal, shown: Corpus) -> None:
         )
 
 
+def say_what_words_are(terminal: Terminal, shown: Corpus) -> None:
+    """Say what the word units hide in text without spaces, where there is a lot of it and no segmenter was asked."""
+    texts = [record["text"] for record, _ in zip(shown.texts("validation"), range(LOOKED_AT), strict=False)]
+    share = spaceless_share("".join(texts))
+    if share > MUCH_SPACELESS and CorpusSettings.parse(shown.manifest.settings["corpus"]).words == "pretokenizer":
+        one = float(shown.split("validation").num_tokens) / max(1, shown.manifest.splits["validation"]["words"])
+        terminal.say(
+            f"{share:.0%} of the text is in scripts without spaces. A word is what the pre-tokenizer takes for one, "
+            f"here {one:.1f} tokens: units word and span hide that much at once. For Chinese, Japanese and Thai "
+            "set corpus.words=segmenter (pip install 'unmask[segment]')."
+        )
+
+
 def open_or_build(where: str, settings: CorpusSettings, tokenizer: TokenizerSettings, progress: Progress) -> Corpus:
     """Return the corpus directory ``where``, or the corpus of the source ``where`` from the user's cache.
 
@@ -132,7 +151,7 @@ def open_or_build(where: str, settings: CorpusSettings, tokenizer: TokenizerSett
         return cached_corpus(name_sources([(where, None)]), settings, tokenizer, progress)
     opened = open_corpus(Path(where))
     for name, asked in (("corpus", settings), ("tokenizer", tokenizer)):
-        built_with = opened.manifest.settings[name]
+        built_with = type(asked).parse(opened.manifest.settings[name]).plain()
         for key in sorted(asked.model_fields_set):
             if asked.plain()[key] != built_with[key]:
                 raise SettingError(
@@ -190,6 +209,7 @@ def _weighed(word: str) -> tuple[str, float | None]:
 def _show(terminal: Terminal, shown: Corpus) -> None:
     terminal.emit(shown.manifest.plain())
     print_card(terminal, shown)
+    say_what_words_are(terminal, shown)
     terminal.next_step(f"unmask pretrain --corpus {shown.directory} --out RUN")
 
 

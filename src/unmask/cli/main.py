@@ -45,7 +45,7 @@ COMMANDS = {
     "doctor": Command("unmask.cli.doctor", "Say what works on this machine, and what to do where it does not"),
 }
 
-EXTRAS = dict.fromkeys(("matplotlib", "pyarrow", "scipy", "sklearn", "torch"), "train")
+EXTRAS = {**dict.fromkeys(("matplotlib", "pyarrow", "scipy", "sklearn", "torch"), "train"), "budoux": "segment"}
 """The extra that brings a package, for a command that runs where it is not installed."""
 
 

@@ -20,6 +20,7 @@ from unmask.corpus.directory import VERSION, Corpus, open_corpus
 from unmask.corpus.docstrings import SOURCE as DOCSTRINGS
 from unmask.corpus.docstrings import docstrings_key
 from unmask.corpus.recipe import CorpusSettings, Progress, Source, check_sources, quiet
+from unmask.corpus.segment import require_segmenter
 from unmask.corpus.spool import Spool
 from unmask.corpus.streams import files_of, is_stdin
 from unmask.corpus.tokenizer import TokenizerSettings
@@ -43,6 +44,8 @@ def build_corpus(
     written.
     """
     check_sources(sources)
+    if corpus.words == "segmenter":
+        require_segmenter()
     try:
         from unmask.corpus.stages import Build
     except ImportError:

@@ -27,6 +27,8 @@ class CorpusSettings(Settings):
     """Share of the documents that goes to test."""
     near_duplicates: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the smaller document's word 8-grams from which two go to the same split; 1 leaves it at exact copies."""
+    words: Literal["pretokenizer", "segmenter"] = "pretokenizer"
+    """Who says where words begin: the tokenizer's pre-tokenizer, or for Chinese, Japanese and Thai BudouX."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from unmask.corpus.documents import ID_BYTES, low64
 from unmask.corpus.tokenizer import Vocabulary, parse_tokenizer
@@ -56,25 +56,58 @@ def _view(data: npt.NDArray[np.uint8], *, dtype: str, shape: list[int], data_off
     return data[start:stop].view(_DTYPES[dtype]).reshape(shape)
 
 
+Segment = Callable[[str], tuple[set[int], list[tuple[int, int]]]]
+"""From a text to where words begin inside some parts of it, and those parts, in code points."""
+
+
 class Encoder:
     """Texts to tokens and word starts, for shards."""
 
-    def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary) -> None:
-        """Take a copy of ``tokenizer``, which reads special tokens as ordinary text."""
+    def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary, segment: Segment | None = None) -> None:
+        """Take a copy of ``tokenizer``, which reads special tokens as ordinary text.
+
+        ``segment`` returns where words begin inside parts of a text, and those parts; elsewhere, and where it is not
+        given, the words are the pre-tokenizer's.
+        """
         self._tokenizer = parse_tokenizer(tokenizer.to_str())
         self._tokenizer.encode_special_tokens = True
+        self._segment = segment
         self._refused = np.array([i for i in vocabulary.special_ids if i != vocabulary.unk_id], dtype=np.int64)
 
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
-        """Yield the tokens (T,) of each text and (T,) whether a word of the pre-tokenizer begins there."""
-        for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False):
+        """Yield the tokens (T,) of each text and (T,) whether a word begins there."""
+        for text, encoding in zip(texts, self._encoded(texts), strict=True):
             tokens = np.array(encoding.ids, dtype=np.int64)
             words = np.array(encoding.word_ids, dtype=np.float64)  # a token of no word is NaN, unlike its neighbours
             kept = ~np.isin(tokens, self._refused)
             tokens, words = tokens[kept], words[kept]
             begins = np.ones(len(tokens), dtype=np.bool_)
             begins[1:] = words[1:] != words[:-1]
+            if self._segment is not None:
+                offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)[kept, 0]
+                begins = _segmented(begins, offsets, *self._segment(text))
             yield tokens, begins
+
+    def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
+        return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+
+
+def _segmented(
+    begins: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int64], starts: set[int], parts: Sequence[tuple[int, int]]
+) -> npt.NDArray[np.bool_]:
+    """Return (T,) ``begins``, but inside ``parts`` of the text where words ``starts``, at the tokens that reach it.
+
+    ``offsets`` (T,) are the code points at which tokens begin; several tokens of one character are never parted.
+    """
+    changed = begins.copy()
+    first = np.ones(len(offsets), dtype=np.bool_)
+    first[1:] = offsets[1:] != offsets[:-1]
+    for begin, end in parts:
+        inside = (offsets >= begin) & (offsets < end)
+        changed[inside] = first[inside] & np.isin(offsets[inside], list(starts))
+        behind = np.flatnonzero(offsets >= end)
+        changed[behind[:1]] = True
+    return changed
 
 
 class ShardWriter:

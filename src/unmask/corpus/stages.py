@@ -21,6 +21,7 @@ from unmask.corpus.directory import Manifest
 from unmask.corpus.documents import document_id, low64, normalise
 from unmask.corpus.readers import Refusals, read_documents
 from unmask.corpus.recipe import CorpusSettings, Progress, Source
+from unmask.corpus.segment import word_starts
 from unmask.corpus.shards import Encoder, ShardWriter
 from unmask.corpus.split import SPLITS, TEST, TRAIN, VALIDATION, split_of
 from unmask.corpus.spool import Batch, Spool
@@ -172,7 +173,7 @@ class Build:
     def _write_shards(self, folder: Path, split: Splits, tokenizer: Tokenizer) -> dict[str, dict[str, int]]:
         """Write shards and held-out texts and return what each split holds."""
         vocabulary = vocabulary_of(tokenizer)
-        encoder = Encoder(tokenizer, vocabulary)
+        encoder = Encoder(tokenizer, vocabulary, word_starts if self.corpus.words == "segmenter" else None)
         writers = [ShardWriter(folder, name, vocabulary) for name in SPLITS]
         with ExitStack() as stack:
             paths = {number: str(folder / f"text-{SPLITS[number]}.jsonl.zst") for number in (VALIDATION, TEST)}
