@@ -101,11 +101,21 @@ ASKED_MULTIPLE = 128
 
 def positions_in(segment: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """Return (R, L) each token's place in its own window, from 0; 0 where padded."""
-    place = np.broadcast_to(np.arange(segment.shape[1], dtype=np.int64), segment.shape)
-    starts = np.ones(segment.shape, dtype=bool)
-    starts[:, 1:] = segment[:, 1:] != segment[:, :-1]
-    first = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
-    return np.where(segment > 0, place - first, 0)
+    start, size = runs_of(segment)
+    place = np.arange(segment.size)
+    place -= np.repeat(start, size)
+    place *= segment.ravel() > 0
+    return place.reshape(segment.shape)
+
+
+def runs_of(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return where runs of equal ``values`` (R, L) begin, as flat places, and their sizes; a row ends every run."""
+    flat = values.ravel()
+    changes = np.ones(len(flat), bool)
+    np.not_equal(flat[1:], flat[:-1], out=changes[1:])
+    changes[:: max(1, values.shape[1])] = True
+    start = np.flatnonzero(changes)
+    return start, np.diff(start, append=len(flat))
 
 
 def collate(

@@ -98,7 +98,7 @@ def test_weights_that_are_not_finite_are_never_saved(
     def poisoned(plan: loop.Plan, optimizer: torch.optim.Optimizer, batches: list[Batch], number: int) -> Any:
         taken = step(plan, optimizer, batches, number)
         if number == 2:
-            plan.model.decoder.bias.data[3] = torch.nan
+            dict(plan.model.named_parameters())["decoder.bias"].data[3] = torch.nan
         return taken
 
     monkeypatch.setattr(loop, "train_step", poisoned)

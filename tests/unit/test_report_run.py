@@ -424,13 +424,26 @@ def test_what_the_run_cost_and_how_often_it_went_through_its_text(page: str) -> 
     assert "1.5 passes over the training text" in text
 
 
-def test_mask_rates_stand_beside_the_recipe_only_where_its_rate_is_constant(quick: None, page: str) -> None:
+def test_mask_rates_stand_beside_the_recipe(quick: None, page: str) -> None:
     assert cells(page, "selected, in all") == ["30.00\u202f%", "30.02\u202f%"]
     assert cells(page, "masked: shown as [MASK]", "Mask rates") == ["24.00\u202f%", "24.03\u202f%"]
     assert "on the first 96,925 tokens of the run. In 0.8\u202f% of the windows nothing was selected" in page
-    changing = _SETTINGS | {"masking": _SETTINGS["masking"] | {"schedule": "linear"}}
-    other = render_run(dataclasses.replace(example_run(), settings=changing))
-    assert cells(other, "masked: shown as [MASK]", "Mask rates") == ["\u2013", "24.03\u202f%"]
+    falling = _SETTINGS | {"masking": _SETTINGS["masking"] | {"schedule": "linear", "final_probability": 0.15}}
+    rates = _RUN["mask_rates"] | {"end": _RUN["mask_rates"] | {"selected": 0.151, "masked": 0.121}}
+    other = render_run(dataclasses.replace(example_run(), settings=falling, run=_RUN | {"mask_rates": rates}))
+    assert cells(other, "selected, in all") == ["30.00\u202f%", "30.02\u202f%", "15.00\u202f%", "15.10\u202f%"]
+
+
+def test_a_part_that_is_off_is_said_in_words(quick: None, page: str) -> None:
+    assert "not those that the recipe asks for" not in page
+    cell = {"tokens": 900, "selected": 0.2, "masked": 0.16, "random": 0.02, "kept": 0.02, "recipe": 0.3, "error": 0.01}
+    parts = {"word_length": [cell | {"name": "1 token", "is_off": False}, cell | {"name": "5 tokens", "is_off": True}]}
+    rates = _RUN["mask_rates"] | {"by": parts, "is_off": False}
+    other = render_run(dataclasses.replace(example_run(), run=_RUN | {"mask_rates": rates}))
+    assert "not those that the recipe asks for, by more than chance allows. Look at: 5 tokens." in Outline(other).text
+    assert cells(other, "5 tokens") == [
+        "900", "30.00\u202f%", "20.00\u202f%", "16.00\u202f%", "2.00\u202f%", "2.00\u202f%",
+    ]  # fmt: skip
 
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>--></svg></style>{{ 7*7 }}$\\frac{1}{0}$"

@@ -105,17 +105,17 @@ def mask_rows(
     choose = by_place(unit) if unit else UNITS[settings.unit]
     selected, kind_place = choose(rows, seed, epoch, np.broadcast_to(np.float64(rate), epoch.shape))
 
-    where = np.nonzero(selected)
-    keys = noise.document_keys(seed, epoch[where[0]], rows.document[where])
-    offset, truth = rows.offset[where], rows.input_ids[where]
-    draw = noise.uniform(noise.words(keys, kind_place[where], noise.KIND))
+    where = np.flatnonzero(selected)  # flat places: all that follows is of the selected alone
+    keys = noise.document_keys(seed, epoch[where // selected.shape[1]], rows.document.ravel()[where])
+    offset, truth = rows.offset.ravel()[where], rows.input_ids.ravel()[where]
+    draw = noise.uniform(noise.words(keys, kind_place.ravel()[where], noise.KIND))
     kind = np.full(len(draw), KEPT, dtype=np.int8)
     kind[draw < settings.mask_replace_prob + settings.random_replace_prob] = RANDOM
     kind[draw < settings.mask_replace_prob] = MASKED
     random = ordinary_ids[noise.below(noise.words(keys, offset, noise.REPLACEMENT), len(ordinary_ids))]
 
-    input_ids, labels = rows.input_ids.copy(), np.full_like(rows.input_ids, IGNORE_INDEX)
+    input_ids, labels = np.array(rows.input_ids, order="C"), np.full(selected.shape, IGNORE_INDEX, np.int32)
     kinds = np.full(selected.shape, -1, dtype=np.int8)
-    input_ids[where] = np.select([kind == MASKED, kind == RANDOM], [np.int32(mask_id), random], truth)
-    labels[where], kinds[where] = truth, kind
+    input_ids.ravel()[where] = np.select([kind == MASKED, kind == RANDOM], [np.int32(mask_id), random], truth)
+    labels.ravel()[where], kinds.ravel()[where] = truth, kind
     return Masked(input_ids=input_ids, labels=labels, kind=kinds)

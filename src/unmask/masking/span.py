@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from unmask.batch import Rows
+from unmask.batch import Rows, runs_of
 from unmask.masking import noise
 
 LONGEST = 10
@@ -61,19 +61,15 @@ def choose_spans(
     ``epoch`` (R,) and ``rate`` (R,) are those in force at each row. A beginning before the document is negative; what a
     span shows is drawn at its beginning, for the span as a whole, as in SpanBERT.
     """
-    flat, length = rows.segment.ravel(), rows.segment.shape[1]
-    changes = np.ones(len(flat), bool)
-    np.not_equal(flat[1:], flat[:-1], out=changes[1:])
-    changes[::length] = True
-    run = np.flatnonzero(changes)  # windows, each from its [CLS] on, and runs of padding
-    run_size, is_window = np.diff(run, append=len(flat)), flat[run] > 0
+    run, run_size = runs_of(rows.segment)  # windows, each from its [CLS] on, and runs of padding
+    is_window = rows.segment.ravel()[run] > 0
     first, size = run[is_window], run_size[is_window]
     if not len(first):
         return np.zeros(rows.segment.shape, bool), np.zeros(rows.segment.shape, np.int64)
     word = rows.word.ravel()
     low = word[first + 1].astype(np.int64)  # a window holds at least one token of text
     count = word[first + size - 2] - low + LONGEST
-    row = first // length
+    row = first // rows.segment.shape[1]
     keys = noise.document_keys(seed, epoch[row], rows.document.ravel()[first])
     begin = _begins(keys, low - (LONGEST - 1), count, start_probability(rate)[row])
     shift = np.zeros(len(run), np.int64)

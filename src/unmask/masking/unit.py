@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from unmask.batch import Rows
+from unmask.batch import Rows, runs_of
 from unmask.errors import SettingError
 from unmask.masking import noise
 
@@ -30,9 +30,13 @@ def by_place(unit: Unit) -> Choose:
     """Return the choice that hides what has the same place in a document together, each place at the rate."""
 
     def choose(rows: Rows, seed: int, epoch: npt.NDArray[np.integer], rate: npt.NDArray[np.float64]) -> Choice:
-        keys = noise.document_keys(seed, epoch[:, None], rows.document)
-        chance = noise.uniform(noise.words(keys, unit(rows), noise.HIDDEN))
-        return (chance < rate[:, None]) & ~rows.special, rows.offset
+        start, size = runs_of(rows.document)
+        row = start // rows.document.shape[1]
+        keys = np.repeat(noise.document_keys(seed, epoch[row], rows.document.ravel()[start]), size)
+        chance = noise.uniform(noise.words(keys, unit(rows).ravel(), noise.HIDDEN))
+        hidden = chance.reshape(rows.document.shape) < rate[:, None]
+        hidden &= ~rows.special
+        return hidden, rows.offset
 
     return choose
 
