@@ -22,7 +22,7 @@ from unmask.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-TASKS = ["corpus.md", "pretrain.md", "resume.md", "evaluate.md", "report.md", "python.md"]
+TASKS = ["corpus.md", "masking.md", "pretrain.md", "resume.md", "evaluate.md", "report.md", "python.md"]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *sorted(DOCS.glob("*.md"))]
 RECIPE = "recipe.yaml"
 MISSPELT = "model.preest"  # on purpose
@@ -49,6 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_text(tmp_path / "notes" / f"{name}.txt", 60, seed)
     for number in range(40):
         (tmp_path / "notes" / f"page-{number}.txt").write_text("\n".join(sentences(5, 100 + number)), encoding="utf-8")
+    (tmp_path / "phrases.txt").write_text("in memory\nin order\n", encoding="utf-8")
     for name in ("tickets.jsonl.gz", "letters.csv", "letters.txt"):
         made = sentences(60, len(name))
         rows = {"jsonl.gz": [json.dumps({"body": text, "text": text}) for text in made], "csv": ["body", *made]}
