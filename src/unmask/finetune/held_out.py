@@ -12,8 +12,9 @@ import numpy.typing as npt
 from unmask.finetune.data import prepare
 from unmask.inference.encoding import Window
 from unmask.inference.task_predictor import Answered, TaskPredictor, answer_text
+from unmask.stats.calibration import probabilities
 from unmask.tasks.block import TaskBlock
-from unmask.tasks.decoding import best_tags, probabilities
+from unmask.tasks.decoding import best_tags
 from unmask.tasks.metrics import Metric, answers, classification, entity_f1, mean_metric, spearman
 from unmask.tasks.tags import entities
 
@@ -60,7 +61,7 @@ def _classify(block: TaskBlock, examples: Sequence[Any], windows: list[Window], 
 
 def chosen_labels(scores: Scores, block: TaskBlock) -> npt.NDArray[np.bool_]:
     """Return (N, C) which labels a text gets: the likeliest, or all whose probability is a half (the threshold)."""
-    chances = probabilities(scores, multi_label=block.multi_label, temperature=block.temperature)
+    chances = probabilities(scores, block.temperature, multi_label=block.multi_label)
     if block.multi_label:
         return np.asarray(chances >= (0.5 if block.threshold is None else block.threshold))
     found = np.zeros(scores.shape, bool)

@@ -19,8 +19,9 @@ from tokenizers import Tokenizer
 from unmask.corpus.tokenizer import Vocabulary
 from unmask.errors import ModelError
 from unmask.inference.encoding import Window, WindowMaker, Word
+from unmask.stats.calibration import probabilities
 from unmask.tasks.block import TaskBlock
-from unmask.tasks.decoding import Span, best_spans, best_tags, merged, probabilities
+from unmask.tasks.decoding import Span, best_spans, best_tags, merged
 from unmask.tasks.tags import OUTSIDE, entities
 
 Floats = npt.NDArray[np.float32]
@@ -59,7 +60,7 @@ class TaskPredictor:
         """Return for every text its labels with their ``score``, the likeliest first; with ``pairs`` of two texts."""
         self._must_be("classify")
         scores = self.text_scores(self.maker.texts(texts, pairs))
-        chances = probabilities(scores, multi_label=self.block.multi_label, temperature=self.block.temperature)
+        chances = probabilities(scores, self.block.temperature, multi_label=self.block.multi_label)
         return [
             [
                 {"label": self.block.labels[place], "score": float(row[place])}
@@ -79,7 +80,7 @@ class TaskPredictor:
         found = []
         for text, places, scores in zip(texts, spans, self.word_scores(texts, spans), strict=True):
             tags = best_tags(scores, self.block.labels)
-            chances = probabilities(scores, multi_label=False, temperature=self.block.temperature)
+            chances = probabilities(scores, self.block.temperature)
             chance = [chances[word, self.block.labels.index(tag)] for word, tag in enumerate(tags)]
             found.append(
                 [
@@ -158,9 +159,7 @@ class TaskPredictor:
         if margin is not None or not spans:
             spans.append(Span(answered.nothing + (margin or 0.0), 0, 0))
         spans.sort(key=lambda span: -span.score)
-        chances = probabilities(
-            np.array([span.score for span in spans]), multi_label=False, temperature=self.block.temperature
-        )
+        chances = probabilities(np.array([span.score for span in spans]), self.block.temperature)
         return list(zip(spans, map(float, chances), strict=True))
 
     def _must_be(self, name: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from unmask.stats.calibration import probabilities
 from unmask.tasks.tags import split_tag
 
 Floats = npt.NDArray[np.floating]
@@ -21,15 +22,6 @@ _BEST = 20  # starts and ends that are tried, of each window
 
 IMPOSSIBLE = -1e4
 """The score of a tag that may not follow the one before it."""
-
-
-def probabilities(scores: Floats, *, multi_label: bool, temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """Return (N, C) probabilities of ``scores`` (N, C): of each class, or of each label for itself."""
-    scaled = np.asarray(scores, np.float64) / temperature
-    if multi_label:
-        return np.asarray(1 / (1 + np.exp(-np.clip(scaled, -500, 500))))
-    grown = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return np.asarray(grown / grown.sum(axis=-1, keepdims=True))
 
 
 def may_follow(labels: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -48,7 +40,7 @@ def best_tags(scores: Floats, labels: Sequence[str]) -> list[str]:
     """
     if not len(scores):
         return []
-    logarithms = np.log(probabilities(scores, multi_label=False) + 1e-300)
+    logarithms = np.log(probabilities(scores) + 1e-300)
     penalty = np.where(may_follow(labels), 0.0, IMPOSSIBLE)
     total, came_from = logarithms[0] + penalty[-1], []
     for word in logarithms[1:]:

@@ -1,0 +1,15 @@
+"""Figures with intervals, tests between models, calibration: how this project states and compares what it measured."""
+
+from unmask.stats.compare import holm, paired_difference, permutation_p, seeds_needed
+from unmask.stats.figure import Figure, bootstrap, hierarchical, mean_by_cluster
+
+__all__ = [
+    "Figure",
+    "bootstrap",
+    "hierarchical",
+    "holm",
+    "mean_by_cluster",
+    "paired_difference",
+    "permutation_p",
+    "seeds_needed",
+]

@@ -1,0 +1,84 @@
+"""Two models compared on the same items and seeds, and how far to trust it.
+
+What bites: five pairs of seeds can never reach 0.05, since the smallest two-sided p of a sign flip over five is 2 / 32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from unmask.stats.figure import RESAMPLES, Combine, Figure, Nested, interval
+
+MOST_EXACT = 14
+"""Pairs up to which all sign flips are tried; more are drawn at random."""
+_FLIPS = 10_000
+
+
+def paired_difference(
+    ours: Sequence[Nested],
+    theirs: Sequence[Nested],
+    combine: Combine,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Figure:
+    """Return the mean difference of a figure, ours minus theirs, with an interval over seeds and items together.
+
+    Both are S tables (N, K) of the same items, the s-th of each from the same seed (or lists of such tables, nested
+    seeds inside); a draw takes the same seeds and the same items of both (Sellam et al. 2022).
+    """
+    pairs = [
+        list(zip(*(arm if isinstance(arm, list) else [arm] for arm in pair), strict=True))
+        for pair in zip(ours, theirs, strict=True)
+    ]
+    chance = np.random.Generator(np.random.Philox(seed))
+    num_items = len(pairs[0][0][0])
+    value = np.mean([np.mean([combine(a.sum(0)) - combine(b.sum(0)) for a, b in nested]) for nested in pairs])
+    drawn = np.empty(RESAMPLES)
+    for number in range(RESAMPLES):
+        weight = np.bincount(chance.integers(num_items, size=num_items), minlength=num_items)
+        means = []
+        for outer in chance.integers(len(pairs), size=len(pairs)):
+            nested = pairs[outer]
+            chosen = [nested[place] for place in chance.integers(len(nested), size=len(nested))]
+            means.append(np.mean([combine(weight @ a) - combine(weight @ b) for a, b in chosen]))
+        drawn[number] = np.mean(means)
+    low, high = interval(drawn, level)
+    method = f"paired bootstrap over {len(pairs)} seeds and items"
+    return Figure(float(value), low, high, num_items, level, method)
+
+
+def permutation_p(differences: npt.ArrayLike, *, seed: int = 0) -> float:
+    """Return the two-sided p-value of paired ``differences`` (N,) having no sign: their mean under sign flips.
+
+    All flips up to MOST_EXACT pairs, else random ones with the observed one counted in (Phipson and Smyth 2010).
+    """
+    values = np.asarray(differences, np.float64)
+    observed = abs(values.mean()) - 1e-12
+    if len(values) <= MOST_EXACT:
+        signs = np.array(list(product((1.0, -1.0), repeat=len(values))))
+        return float((np.abs(signs @ values) / len(values) >= observed).mean())
+    signs = np.random.Generator(np.random.Philox(seed)).choice((1.0, -1.0), size=(_FLIPS, len(values)))
+    return float((1 + (np.abs(signs @ values) / len(values) >= observed).sum()) / (1 + _FLIPS))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Return p-values adjusted for being several (Holm 1979), by the same names."""
+    adjusted, highest = {}, 0.0
+    for place, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[name]))
+        adjusted[name] = highest
+    return {name: adjusted[name] for name in p_values}
+
+
+def seeds_needed(sd_of_differences: float, effect: float) -> int:
+    """Return how many pairs of seeds show ``effect`` with 80 % power at 5 %, at least the six that can show any.
+
+    n = (1.96 + 0.84)^2 (sd / effect)^2 of paired differences, the normal approximation.
+    """
+    return max(6, math.ceil(7.85 * (sd_of_differences / effect) ** 2))

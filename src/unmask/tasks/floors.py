@@ -1,0 +1,193 @@
+"""What is reached without any network: the floors beside which a model's figure is read.
+
+What bites: a floor is built with care or it proves nothing. The bag of words is TF-IDF over words, pairs of words and
+pieces of words with logistic regression, its strength of regularisation chosen on part of the training examples.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unmask.tasks.block import TaskBlock
+from unmask.tasks.examples import AnswerExample, ClassifyExample, EmbedExample, TagExample
+from unmask.tasks.metrics import Metric, answers, classification, entity_f1, mean_metric, spearman
+from unmask.tasks.tags import OUTSIDE, entities
+
+STRENGTHS = (1.0, 10.0, 100.0)
+"""Inverse strengths of regularisation that are tried."""
+_FEW = 5  # examples of a class below which there is nothing to choose a strength by
+
+_WORD = re.compile(r"\w+")
+
+Truth = npt.NDArray[np.bool_]
+
+
+def floors(block: TaskBlock, train: Sequence[Any], held_out: Sequence[Any]) -> dict[str, list[Metric]]:
+    """Return the figures on ``held_out`` of each floor of the block's task, built on ``train``; the headline first."""
+    return _FLOORS[block.name](block, train, held_out)
+
+
+def shuffled_labels(examples: Sequence[Any], seed: int) -> list[Any]:
+    """Return ``examples`` with their labels dealt anew: what a model learns from these is nothing, or a leak."""
+    order = np.random.Generator(np.random.Philox(seed)).permutation(len(examples))
+    if isinstance(examples[0], ClassifyExample):
+        return [replace(example, labels=examples[place].labels) for example, place in zip(examples, order, strict=True)]
+    if isinstance(examples[0], EmbedExample):
+        return [replace(one, sentence2=examples[place].sentence2) for one, place in zip(examples, order, strict=True)]
+    tags = [tag for example in examples for tag in example.tags]
+    dealt = iter(np.random.Generator(np.random.Philox(seed)).permutation(len(tags)))
+    return [replace(example, tags=tuple(_begun(tags[next(dealt)]) for _ in example.tags)) for example in examples]
+
+
+def _begun(tag: str) -> str:
+    """Return a tag that may stand anywhere: dealt words are entities by themselves."""
+    return f"B-{tag[2:]}" if tag != OUTSIDE else tag
+
+
+def _classify(
+    block: TaskBlock, train: Sequence[ClassifyExample], held_out: Sequence[ClassifyExample]
+) -> dict[str, list[Metric]]:
+    true, learned = _truth(block, held_out), _truth(block, train)
+    majority = np.zeros_like(true)
+    share = learned.mean(0)
+    majority[:, (share >= 0.5) if block.multi_label else [int(share.argmax())]] = True
+    found = {"majority": majority, "tfidf": _bag_of_words(block, train, learned, held_out)}
+    return {name: classification(labels, true, multi_label=block.multi_label) for name, labels in found.items()}
+
+
+def _truth(block: TaskBlock, examples: Sequence[ClassifyExample]) -> Truth:
+    number = {label: place for place, label in enumerate(block.labels)}
+    truth = np.zeros((len(examples), len(number)), bool)
+    for row, example in enumerate(examples):
+        truth[row, [number[label] for label in example.labels]] = True
+    return truth
+
+
+def _bag_of_words(
+    block: TaskBlock, train: Sequence[ClassifyExample], learned: Truth, held_out: Sequence[ClassifyExample]
+) -> Truth:
+    """Return (N, C) what TF-IDF and logistic regression say."""
+    words, other = _features([_joined(example) for example in train], [_joined(example) for example in held_out])
+    if block.multi_label:
+        columns = [_fitted(words, column.astype(int)).predict(other).astype(bool) for column in learned.T]
+        return np.stack(columns, 1)
+    found = _fitted(words, learned.argmax(1)).predict(other)
+    return np.asarray(np.arange(learned.shape[1]) == found[:, None])
+
+
+def _joined(example: ClassifyExample) -> str:
+    return example.text if example.text_pair is None else f"{example.text}\n{example.text_pair}"
+
+
+def _features(train: Sequence[str], held_out: Sequence[str]) -> tuple[Any, Any]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_union
+
+    both = make_union(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]"),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
+    )
+    return both.fit_transform(train).tocsr(), both.transform(held_out).tocsr()
+
+
+def _fitted(features: Any, labels: npt.NDArray[np.integer]) -> Any:
+    """Return the regression of the best strength on a fifth set aside, fitted on all; a constant where all is alike."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import train_test_split
+
+    counts = np.unique(labels, return_counts=True)[1]
+    if len(counts) < 2:  # nothing to tell apart
+        return DummyClassifier().fit(features, labels)
+    strength = STRENGTHS[1]
+    if counts.min() >= _FEW:
+        one, two, learned, aside = train_test_split(features, labels, test_size=0.2, random_state=0, stratify=labels)
+        fits = {c: LogisticRegression(C=c, max_iter=300).fit(one, learned).score(two, aside) for c in STRENGTHS}
+        strength = max(fits, key=lambda c: (fits[c], -c))
+    return LogisticRegression(C=strength, max_iter=300).fit(features, labels)
+
+
+def _tag(_: TaskBlock, train: Sequence[TagExample], held_out: Sequence[TagExample]) -> dict[str, list[Metric]]:
+    """Return the floor of the most frequent tag of each word; a word that was never seen is outside."""
+    seen: dict[str, Counter[str]] = defaultdict(Counter)
+    for example in train:
+        for token, tag in zip(example.tokens, example.tags, strict=True):
+            seen[token][tag] += 1
+    usual = {token: max(sorted(tags), key=lambda tag: tags[tag]) for token, tags in seen.items()}
+    true = [entities(example.tags) for example in held_out]
+    guesses = [_repaired([usual.get(token, OUTSIDE) for token in example.tokens]) for example in held_out]
+    found = {"majority": [[] for _ in held_out], "frequent_tag": [entities(tags) for tags in guesses]}
+    return {name: entity_f1(spans, true) for name, spans in found.items()}
+
+
+def _repaired(tags: Sequence[str]) -> list[str]:
+    """Return ``tags`` with an I- that continues nothing as the B- that it stands for."""
+    before, found = OUTSIDE, []
+    for tag in tags:
+        begins = tag.startswith("I-") and before[2:] != tag[2:]
+        found.append(f"B-{tag[2:]}" if begins else tag)
+        before = tag
+    return found
+
+
+def _answer(_: TaskBlock, train: Sequence[AnswerExample], held_out: Sequence[AnswerExample]) -> dict[str, list[Metric]]:
+    """Return the floor of the window that shares most with the question, as long as the usual answer."""
+    lengths = [len(_WORD.findall(text)) for example in train for _, text in example.answers[:1]]
+    length = int(np.median(lengths)) if lengths else 1
+    rarity = _rarity([example.context for example in (*train, *held_out)])
+    true = [[text for _, text in example.answers] for example in held_out]
+    overlap = [_overlapping(example, length, rarity) for example in held_out]
+    found = {"window_overlap": overlap}
+    if any(not example.answers for example in train):
+        found["no_answer"] = [""] * len(held_out)
+    return {name: answers(texts, true) for name, texts in found.items()}
+
+
+def _rarity(texts: Sequence[str]) -> dict[str, float]:
+    counts = Counter(word for text in texts for word in set(_WORD.findall(text.lower())))
+    return {word: float(np.log(len(texts) / count)) for word, count in counts.items()}
+
+
+def _overlapping(example: AnswerExample, length: int, rarity: dict[str, float]) -> str:
+    """Return the words behind the place of the context that is most like the question (Richardson et al. 2013)."""
+    asked = set(_WORD.findall(example.question.lower()))
+    words = list(_WORD.finditer(example.context))
+    if not words:
+        return ""
+    weight = [rarity.get(word[0].lower(), 0.0) * (word[0].lower() in asked) for word in words]
+    total = np.concatenate(([0.0], np.cumsum(weight)))
+    wide = 2 * length + 4
+    near = [total[min(at + wide, len(words))] - total[max(0, at - wide)] for at in range(len(words))]
+    own = [total[min(at + length, len(words))] - total[at] for at in range(len(words))]
+    begin = int(np.argmax(np.array(near) - 2 * np.array(own)))  # beside the words of the question, not on them
+    return example.context[words[begin].start() : words[min(begin + length, len(words)) - 1].end()]
+
+
+def _embed(_: TaskBlock, train: Sequence[EmbedExample], held_out: Sequence[EmbedExample]) -> dict[str, list[Metric]]:
+    """Return the floor of the cosine of bags of words."""
+    from sklearn.preprocessing import normalize
+
+    known = [text for example in train for text in (example.sentence1, example.sentence2)]
+    texts = [text for example in held_out for text in (example.sentence1, example.sentence2)]
+    vectors = normalize(_features(known, texts)[1])
+    one, two = vectors[0::2], vectors[1::2]
+    scores = [example.score for example in held_out]
+    if None not in scores:
+        return {"tfidf": [spearman(np.asarray(one.multiply(two).sum(1)).ravel(), np.array(scores, float))]}
+    best = np.asarray((one @ two.T).argmax(1)).ravel()
+    return {"tfidf": [mean_metric("accuracy", best == np.arange(len(best)))]}
+
+
+_FLOORS: dict[str, Callable[[TaskBlock, Sequence[Any], Sequence[Any]], dict[str, list[Metric]]]] = {
+    "classify": _classify,
+    "tag": _tag,
+    "answer": _answer,
+    "embed": _embed,
+}
