@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-SPLITS = ("train", "validation", "test")
+SPLITS: Final = ("train", "validation", "test")
 """Names of the splits, in the order of their numbers."""
 
 TRAIN, VALIDATION, TEST = 0, 1, 2

@@ -18,13 +18,14 @@ import numpy.typing as npt
 from unmask.tasks.block import TaskBlock
 from unmask.tasks.examples import AnswerExample, ClassifyExample, EmbedExample, TagExample
 from unmask.tasks.metrics import Metric, answers, classification, entity_f1, mean_metric, spearman
-from unmask.tasks.tags import OUTSIDE, entities
+from unmask.tasks.tags import OUTSIDE, Entity, entities
 
 STRENGTHS = (1.0, 10.0, 100.0)
 """Inverse strengths of regularisation that are tried."""
 _FEW = 5  # examples of a class below which there is nothing to choose a strength by
 
 _WORD = re.compile(r"\w+")
+_TOKEN = re.compile(r"(?u)\w+|[^\w\s]")
 
 Truth = npt.NDArray[np.bool_]
 
@@ -91,7 +92,7 @@ def _features(train: Sequence[str], held_out: Sequence[str]) -> tuple[Any, Any]:
     from sklearn.pipeline import make_union
 
     both = make_union(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]"),
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_TOKEN.pattern),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
     )
     return both.fit_transform(train).tocsr(), both.transform(held_out).tocsr()
@@ -123,6 +124,7 @@ def _tag(_: TaskBlock, train: Sequence[TagExample], held_out: Sequence[TagExampl
     usual = {token: max(sorted(tags), key=lambda tag: tags[tag]) for token, tags in seen.items()}
     true = [entities(example.tags) for example in held_out]
     guesses = [_repaired([usual.get(token, OUTSIDE) for token in example.tokens]) for example in held_out]
+    found: dict[str, list[list[Entity]]]
     found = {"majority": [[] for _ in held_out], "frequent_tag": [entities(tags) for tags in guesses]}
     return {name: entity_f1(spans, true) for name, spans in found.items()}
 
