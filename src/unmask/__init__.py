@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from unmask.batch import Rows
     from unmask.cli.corpus import build_corpus
     from unmask.cli.evaluate import evaluate
+    from unmask.cli.finetune import finetune
     from unmask.cli.measure import load
     from unmask.cli.pretrain import pretrain
     from unmask.corpus.directory import Corpus, open_corpus
     from unmask.errors import Stopped, UserError
     from unmask.inference.predictor import Predictor
+    from unmask.inference.task_predictor import TaskPredictor
     from unmask.runs import RunDirectory
 
 __version__ = "0.1.0"
@@ -26,10 +28,12 @@ __all__ = [
     "Rows",
     "RunDirectory",
     "Stopped",
+    "TaskPredictor",
     "UserError",
     "__version__",
     "build_corpus",
     "evaluate",
+    "finetune",
     "load",
     "open_corpus",
     "pretrain",
@@ -41,9 +45,11 @@ _FRONT_DOOR = {
     "Rows": "unmask.batch",
     "RunDirectory": "unmask.runs",
     "Stopped": "unmask.errors",
+    "TaskPredictor": "unmask.inference.task_predictor",
     "UserError": "unmask.errors",
     "build_corpus": "unmask.cli.corpus",
     "evaluate": "unmask.cli.evaluate",
+    "finetune": "unmask.cli.finetune",
     "load": "unmask.cli.measure",
     "open_corpus": "unmask.corpus.directory",
     "pretrain": "unmask.cli.pretrain",

@@ -37,3 +37,35 @@ def _gap_in_words(gap: dict[str, Any]) -> str:
         worse = {"value": -gap["value"], "low": -gap["high"], "high": -gap["low"]}
         return f"{in_brackets(worse)} nats worse than word frequency"
     return f"not told apart from word frequency, {in_brackets(gap)} nats"
+
+
+def print_task(terminal: Terminal, evaluation: dict[str, Any]) -> None:
+    """Print what a fine-tuning reached beside floors and controls, or a label curve."""
+    if "curve" in evaluation:
+        _print_curve(terminal, evaluation["curve"])
+        return
+    task = evaluation["task"]
+    rows = [("this model", in_brackets(task["figures"][task["headline"]]), "")]
+    for name, control in task["controls"].items():
+        rows.append((f"{name} (control)", f"{control['value']:.3f}", in_brackets(control["difference"])))
+    for name, floor in task["floors"].items():
+        rows.append((f"{name} (floor)", in_brackets(floor[task["headline"]]), ""))
+    held_out = f"{task['headline']} on {task['examples']['held_out']:,} {task['held_out']} examples"
+    terminal.table(["", held_out, "this model minus it"], rows)
+    if task["held_out"] == "development":
+        terminal.result("The weights were chosen on these examples: give --test for a figure to be quoted.")
+
+
+def _print_curve(terminal: Terminal, curve: dict[str, Any]) -> None:
+    columns = [f"{curve['figure']} by labels", *(f"{count:,}" for count in curve["counts"])]
+    rows = [
+        (arm, *(in_brackets(by_count[str(count)]) for count in curve["counts"]))
+        for arm, by_count in curve["arms"].items()
+    ]
+    rows += [
+        (f"{floor} (floor)", *(f"{by_count[str(count)]:.3f}" for count in curve["counts"]))
+        for floor, by_count in curve["floors"].items()
+    ]
+    terminal.table(columns, rows)
+    for name, difference in curve["differences"].items():
+        terminal.result(f"{name}: {in_brackets(difference)}, p {difference['p_holm']:.3f} (Holm)")

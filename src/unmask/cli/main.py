@@ -38,6 +38,10 @@ COMMANDS = {
         "unmask.cli.pretrain", "Train an encoder by masked language modelling, or resume a run", "pretrain_command"
     ),
     "evaluate": Command("unmask.cli.evaluate", "Measure a model on masks that never change", "evaluate_command"),
+    "finetune": Command(
+        "unmask.cli.finetune", "Fine-tune a model to a task, beside floors and controls", "finetune_command"
+    ),
+    "predict": Command("unmask.cli.predict", "Say what a fine-tuned model makes of every row of a file"),
     "fill": Command("unmask.cli.infer", "Say what a model expects under [MASK]"),
     "score": Command("unmask.cli.infer", "Score how expected each text is"),
     "embed": Command("unmask.cli.infer", "Turn texts into vectors"),

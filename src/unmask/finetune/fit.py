@@ -113,7 +113,7 @@ def refit(run: RunDirectory, job: Job, listener: Listener) -> RunDirectory:
     for name, examples in (("train", job.train), ("development", job.development)):
         if _described(examples) != recorded[name]:
             raise RunError(f"{run.path}: was started on other {name} examples; bring those back or start a new run")
-    plan = replace(_plan(job, _machine(job)), max_steps=run.state["max_steps"])
+    plan = replace(planned(job), max_steps=run.state["max_steps"])
     run.update(attempt=run.state["attempt"] + 1, status="running")
     return _trained(run, plan, listener)
 
@@ -150,6 +150,11 @@ def _machine(job: Job) -> Machine:
         compiling=training.compile if training.compile != "auto" else "never",
         budget_seconds=0.0,
     )
+
+
+def planned(job: Job) -> Plan:
+    """Return the plan of ``job`` on this machine."""
+    return _plan(job, _machine(job))
 
 
 def _plan(job: Job, machine: Machine) -> Plan:

@@ -15,6 +15,7 @@ from unmask.corpus.tokenizer import Vocabulary, load_tokenizer, vocabulary_of
 from unmask.errors import ModelError
 from unmask.model.config import EncoderConfig
 from unmask.runs import RunDirectory
+from unmask.tasks.block import TaskBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Resolved:
     vocabulary: Vocabulary
     origin: dict[str, Any]
     """Where it comes from: path, kind, step, corpus."""
+    task: TaskBlock | None = None
+    """What it was fine-tuned to; None where it is a language model."""
 
 
 def resolve(where: Path) -> Resolved:
@@ -52,4 +55,5 @@ def _from_run(run: RunDirectory) -> Resolved:
         tokenizer=tokenizer,
         vocabulary=vocabulary_of(tokenizer),
         origin={"path": str(run.path), "kind": "run", "step": checkpoint.step, "corpus": state["corpus"]},
+        task=TaskBlock.from_plain(state["task"]) if state["task"] else None,
     )

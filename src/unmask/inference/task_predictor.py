@@ -96,6 +96,11 @@ class TaskPredictor:
             )
         return found
 
+    def tags(self, texts: Sequence[str], words: Sequence[Sequence[Word]]) -> list[list[str]]:
+        """Return the tag of every word of every text."""
+        self._must_be("tag")
+        return [best_tags(scores, self.block.labels) for scores in self.word_scores(texts, words)]
+
     def answer(self, questions: Sequence[str], contexts: Sequence[str], top_k: int = 1) -> list[list[dict[str, Any]]]:
         """Return the ``top_k`` answers to every question, each with ``answer``, ``score``, ``start`` and ``end``.
 

@@ -3,41 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from unmask.batch import IGNORE_INDEX, Batch, collate
 from unmask.errors import ModelError
 from unmask.inference.resolve import Resolved
 from unmask.model.heads import MaskedLM
+from unmask.model.tasks import START_AND_END, TaskModel
 
 TOKENS_AT_ONCE = 8192
 """Places of one batch, padding included: bounds memory under any mix of lengths."""
 
 
 def read_model(found: Resolved) -> MaskedLM:
-    """Return the network of ``found`` with its weights, in evaluation mode. Raises ModelError where they do not fit."""
+    """Return the language model of ``found`` with its weights, in evaluation mode.
+
+    Raises ModelError where they do not fit, or where it was fine-tuned and is no language model any more.
+    """
+    if found.task is not None:
+        raise ModelError(
+            f"{found.origin['path']}: was fine-tuned to {found.task.name} and has no head for hidden words; "
+            "use unmask predict, or name the model that it was made from"
+        )
     model = MaskedLM(found.config)
+    load_weights(model, found.weights)
+    return model.eval()
+
+
+def read_task_model(found: Resolved) -> TaskModel:
+    """Return the network of a fine-tuned ``found`` with its weights, in evaluation mode. Raises ModelError."""
+    task = found.task
+    if task is None:
+        raise ModelError(f"{found.origin['path']}: was not fine-tuned to a task; do so with unmask finetune")
+    outputs = START_AND_END if task.name == "answer" else len(task.labels)
+    model = TaskModel(found.config, task.name, outputs, task.pooling)
+    load_weights(model, found.weights)
+    return model.eval()
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Put the weights in ``path`` into ``model``. Raises ModelError where a name, a shape or a number is not right."""
     try:
-        weights = load_file(found.weights)
+        weights = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{found.weights}: can not be read ({error})") from None
+        raise ModelError(f"{path}: can not be read ({error})") from None
     expected = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     shapes = {name: tuple(value.shape) for name, value in weights.items()}
     if wrong := sorted(name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name)):
         name = wrong[0]
         raise ModelError(
-            f"{found.weights}: does not fit its configuration: {name} is {shapes.get(name, 'missing')}, "
+            f"{path}: does not fit its configuration: {name} is {shapes.get(name, 'missing')}, "
             f"{expected.get(name, 'nothing')} is expected ({len(wrong)} such)"
         )
     if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
-        raise ModelError(f"{found.weights}: holds numbers that are not finite, in {broken[0]}; take another checkpoint")
+        raise ModelError(f"{path}: holds numbers that are not finite, in {broken[0]}; take another checkpoint")
     model.load_state_dict(weights)
-    return model.eval()
 
 
 class TorchEngine:

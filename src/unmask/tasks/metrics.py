@@ -20,6 +20,10 @@ from unmask.tasks.tags import Entity
 Floats = npt.NDArray[np.float64]
 
 
+Combine = Callable[[Floats], Floats]
+"""Sums (..., K) over items to figures (...)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A figure and what it is made of."""
@@ -27,8 +31,11 @@ class Metric:
     name: str
     per_item: Floats
     """(N, K)"""
-    combine: Callable[[Floats], Floats]
-    """Sums (..., K) to figures (...)."""
+
+    @property
+    def combine(self) -> Combine:
+        """How the figure is made of sums."""
+        return COMBINES[self.name]
 
     @property
     def value(self) -> float:
@@ -63,7 +70,7 @@ def macro_f1_of(sums: Floats) -> Floats:
 def mean_metric(name: str, values: npt.ArrayLike) -> Metric:
     """Return the mean of ``values`` (N,)."""
     column = np.asarray(values, np.float64)
-    return Metric(name, np.stack([column, np.ones_like(column)], 1), mean_of)
+    return Metric(name, np.stack([column, np.ones_like(column)], 1))
 
 
 def classification(found: npt.NDArray[np.bool_], true: npt.NDArray[np.bool_], *, multi_label: bool) -> list[Metric]:
@@ -74,17 +81,15 @@ def classification(found: npt.NDArray[np.bool_], true: npt.NDArray[np.bool_], *,
     """
     counts = np.stack([found & true, found, true], -1).astype(np.float64)  # (N, C, 3)
     accuracy = mean_metric("accuracy", (found == true).all(1))
-    macro = Metric("macro_f1", counts.reshape(len(found), -1), macro_f1_of)
-    return [accuracy, macro, *([Metric("micro_f1", counts.sum(1), f1_of)] if multi_label else [])]
+    macro = Metric("macro_f1", counts.reshape(len(found), -1))
+    return [accuracy, macro, *([Metric("micro_f1", counts.sum(1))] if multi_label else [])]
 
 
 def entity_f1(found: Sequence[Sequence[Entity]], true: Sequence[Sequence[Entity]]) -> list[Metric]:
     """Return strict micro F1 of entities, and their precision and recall, an item a text."""
     pairs = [(set(one), set(other)) for one, other in zip(found, true, strict=True)]
     counts = np.array([(len(one & other), len(one), len(other)) for one, other in pairs], np.float64).reshape(-1, 3)
-    precision = Metric("precision", counts[:, [0, 1]], lambda sums: _ratio(sums[..., 0], sums[..., 1]))
-    recall = Metric("recall", counts[:, [0, 2]], lambda sums: _ratio(sums[..., 0], sums[..., 1]))
-    return [Metric("entity_f1", counts, f1_of), precision, recall]
+    return [Metric("entity_f1", counts), Metric("precision", counts[:, [0, 1]]), Metric("recall", counts[:, [0, 2]])]
 
 
 def entity_f1_by_label(
@@ -145,4 +150,18 @@ def spearman(found: npt.ArrayLike, true: npt.ArrayLike) -> Metric:
     """Return Spearman's correlation: Pearson's of the ranks among all items, which resamples keep."""
     x, y = _ranks(found), _ranks(true)
     x, y = x - x.mean(), y - y.mean()
-    return Metric("spearman", np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], 1), pearson_of)
+    return Metric("spearman", np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], 1))
+
+
+def _share_of(sums: Floats) -> Floats:
+    return _ratio(sums[..., 0], sums[..., 1])
+
+
+COMBINES: dict[str, Combine] = {
+    **dict.fromkeys(("accuracy", "tag_accuracy", "f1", "exact_match"), mean_of),
+    "macro_f1": macro_f1_of,
+    **dict.fromkeys(("micro_f1", "entity_f1"), f1_of),
+    **dict.fromkeys(("precision", "recall"), _share_of),
+    "spearman": pearson_of,
+}
+"""How each figure is made of sums over items, by its name."""
