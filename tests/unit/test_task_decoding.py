@@ -96,9 +96,9 @@ def test_answers_are_the_best_of_all(seed: int, question: int, context: int) -> 
 def test_no_answer_is_longer_than_the_longest_or_ends_before_it_begins() -> None:
     spans = np.array([[-1, -1], *([n, n + 1] for n in range(100)), [-1, -1]])
     scores = np.zeros((102, 2))
-    scores[1, 0] = scores[100, 1] = scores[80, 0] = scores[70, 1] = 5.0
+    scores[1, 0] = scores[LONGEST_ANSWER, 1] = scores[LONGEST_ANSWER + 1, 1] = scores[80, 0] = scores[70, 1] = 5.0
     found, _ = best_spans(scores, spans, 1000)
-    assert found
+    assert {span.end - span.start for span in found} >= {1, LONGEST_ANSWER}
     assert all(0 < span.end - span.start <= LONGEST_ANSWER for span in found)
 
 

@@ -117,6 +117,7 @@ def test_answers_are_normalised_as_published(text: str, expected: str) -> None:
         ("the", [], 1, 1),  # nothing is left of it
         ("", ["the"], 1, 1),  # a true answer of which nothing is left is none
         ("cat", ["the", "cat"], 1, 1),
+        ("", ["the", "cat"], 0, 0),
     ],
 )
 def test_answers_score_as_published(found: str, true: list[str], exact: float, f1: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any
@@ -107,16 +108,15 @@ def finetune(
 ) -> RunDirectory:
     """Fine-tune ``model`` to ``task`` (classify, tag, answer, embed) on the file ``train`` and return the finished run.
 
-    ``dev`` chooses the best weights and fits what is fitted; ``test``, where it is given, is what is reported. ``labels``
-    ("50,100,all") makes a label curve of ``seeds`` instead, against the same network from scratch. ``controls`` trains
-    that and shuffled labels beside a single run. ``resume`` goes on with a stopped run, alone. Ctrl-C and SIGTERM save
-    and raise Stopped; what can not be done raises a UserError.
+    ``dev`` chooses the best weights and fits what is fitted; ``test``, where it is given, is what is reported.
+    ``labels`` ("50,100,all") makes a label curve of ``seeds`` instead, against the same network from scratch.
+    ``controls`` trains that and shuffled labels beside a single run. ``resume`` goes on with a stopped run, alone.
+    Ctrl-C and SIGTERM save and raise Stopped; what can not be done raises a UserError.
     """
     with progress_for(progress) as told:
         if resume is not None:
-            if given := [
-                name for name, value in {"model": model, "task": task, "train": train, "out": out}.items() if value
-            ]:
+            new = {"model": model, "task": task, "train": train, "dev": dev, "out": out, "labels": labels}
+            if given := [name for name, value in new.items() if value]:
                 raise SettingError(f"a run that is resumed has its own {', '.join(given)}; leave that out")
             return _resumed(RunDirectory(resume), told)
         if model is None or task is None or train is None or dev is None or out is None:
@@ -201,12 +201,12 @@ def _resumed(run: RunDirectory, told: Report) -> RunDirectory:
     loaded = load_work(Work(**state["work"]), FinetuneSettings.parse(run.settings))
     if state["kind"] == "curve":
         return _grown(run, loaded, told)
-    refit(run, loaded.job, _listener(told, run.state["max_steps"]))
+    refit(run, loaded.job, _listener(told, run.path))
     return _finish(run, loaded, told)
 
 
 def _single(out: Path, loaded: Loaded, told: Report) -> RunDirectory:
-    run = fit(loaded.job, out, _listener(told, None), work=_plain(loaded.work))
+    run = fit(loaded.job, out, _listener(told, out), work=_plain(loaded.work))
     return _finish(run, loaded, told)
 
 
@@ -253,7 +253,7 @@ def _controls(run: RunDirectory, loaded: Loaded, told: Report) -> dict[str, Mapp
     if job.block.name != "answer":  # an answer to another question is not in the context
         jobs[SHUFFLED] = lambda: replace(job, train=shuffled_labels(job.train, seed))
     return {
-        name: cells.make(name, make, loaded.held_out, _listener(told, None, f"control {name}")).per_item
+        name: cells.make(name, make, loaded.held_out, _listener(told, cells.folder / f"{name}.run", name)).per_item
         for name, make in jobs.items()
     }
 
@@ -314,17 +314,22 @@ def _resumable(run: RunDirectory) -> Iterator[None]:
         raise Stopped(f"stopped; go on with: unmask finetune --resume {run.path}") from None
 
 
-def _listener(told: Report, max_steps: int | None, stage: str = "fine-tuning") -> Callable[[dict[str, Any]], None]:
-    """Return who is told of the lines of a fine-tuning; how many steps there are is known from the first of them."""
+def _listener(told: Report, run: Path, stage: str = "fine-tuning") -> Callable[[dict[str, Any]], None]:
+    """Return who is told of the lines of the fine-tuning in ``run``, which is there once the first of them comes."""
+
+    @cache
+    def max_steps() -> int:
+        return int(RunDirectory(run).state["max_steps"])
 
     def listen(line: dict[str, Any]) -> None:
         if line["kind"] == "train":
-            words = f"loss {line['loss']:.3f}  {rate(line['tokens_per_second'], 'tok')}"
+            left = (max_steps() - line["step"]) * line["seconds"] / line["step"]
+            words = f"loss {line['loss']:.3f}  {rate(line['tokens_per_second'], 'tok')}  {duration(left)} left"
         elif line["kind"] == "evaluation":
             words = f"development {line['score']:.3f}"
         else:
             return
-        told(stage, line["step"], max_steps, words)
+        told(stage, line["step"], max_steps(), words)
 
     return listen
 
@@ -337,7 +342,7 @@ def _sorted_words(words: list[str]) -> tuple[str | None, str | None, list[str]]:
     for what, found in (("model", models), ("recipe", recipes)):
         if len(found) > 1:
             raise SettingError(f"one {what} at most, got {', '.join(found)}; settings are written group.key=value")
-    return (models or [None])[0], (recipes or [None])[0], changes
+    return models[0] if models else None, recipes[0] if recipes else None, changes
 
 
 def _plain(work: Work) -> dict[str, Any]:

@@ -132,8 +132,8 @@ def _reached(task: object, headline: str) -> Section:
             table.append((label, figure.text(), ABSENT if difference is None else difference.text()))
     name = FIGURES.get(headline, headline)
     text = (
-        "A floor is what is reached without any network, a control what this network reaches without what is claimed for "
-        "it. A model is worth its cost by what it is above the highest of them."
+        "A floor is what is reached without any network, a control what this network reaches without what is claimed "
+        "for it. A model is worth its cost by what it is above the highest of them."
     )
     blocks: list[Block] = [Prose(text)]
     if rows:
@@ -159,8 +159,8 @@ def _trust(task: object) -> Section | None:
     said = ", ".join(f"{name} {figure.text()}" for name, figure in error.items() if figure is not None)
     text = (
         f"A probability can be believed where it is right as often as it says. Scores are divided by a temperature of "
-        f"{temperature}, fitted on the development examples and stored with the model. Calibration error, as it came and "
-        f"fitted: {said}."
+        f"{temperature}, fitted on the development examples and stored with the model. Calibration error, as it came "
+        f"and fitted: {said}."
     )
     limits = at(trust, "coverage_at_risk")
     rows = [
@@ -268,7 +268,8 @@ def _counts(curve: object) -> list[str]:
 
 def _curve_lead(curve: object, name: str) -> str:
     differences = at(curve, "differences")
-    won, lost = [], []
+    won: list[str] = []
+    lost: list[str] = []
     for key, value in differences.items() if isinstance(differences, Mapping) else ():
         figure = read_figure(value)
         if figure is None or figure.interval is None:
@@ -283,7 +284,7 @@ def _curve_lead(curve: object, name: str) -> str:
 def _curve_chart(curve: object, name: str) -> Chart:
     counts = _counts(curve)
     x = [float(count) for count in counts]
-    series = []
+    series: list[Series] = []
     for group in ("arms", "floors"):
         found = at(curve, group)
         for label, by_count in found.items() if isinstance(found, Mapping) else ():
@@ -313,8 +314,8 @@ def _curve_section(curve: object, name: str) -> Section:
                 (BESIDE.get(str(label), str(label)), *(ABSENT if one is None else one.text() for one in figures))
             )
     text = (
-        "Means over seeds with intervals over seeds and held-out examples together. Under one seed all arms see the same "
-        "labelled examples, and the smaller draws are part of the larger ones."
+        "Means over seeds with intervals over seeds and held-out examples together. Under one seed all arms see the "
+        "same labelled examples, and the smaller draws are part of the larger ones."
     )
     return Section("figures", "The figures", [Prose(text), Table(name, ("", *counts), rows)])
 

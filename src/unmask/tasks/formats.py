@@ -107,7 +107,7 @@ def _column_tags(path: Path) -> Iterator[_Tagged]:
         for line, parts in block:
             if len(parts) < 2:  # a word and its tag
                 raise DataError(path, f"needs a token and a tag, got {' '.join(parts)!r}", line=line)
-        yield path, block[0][0], [parts[0] for _, parts in block], [parts[-1].strip() for _, parts in block]
+        yield path, block[0][0], [parts[0] for _, parts in block], [parts[-1] for _, parts in block]
 
 
 def _answer(record: Record) -> AnswerExample:
