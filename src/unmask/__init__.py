@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unmask.cli.pretrain import pretrain
     from unmask.corpus.directory import Corpus, open_corpus
     from unmask.errors import Stopped, UserError
+    from unmask.inference.loaded import LoadedModel
     from unmask.inference.predictor import Predictor
     from unmask.inference.task_predictor import TaskPredictor
     from unmask.runs import RunDirectory
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Corpus",
+    "LoadedModel",
     "Predictor",
     "Rows",
     "RunDirectory",
@@ -41,6 +43,7 @@ __all__ = [
 
 _FRONT_DOOR = {
     "Corpus": "unmask.corpus.directory",
+    "LoadedModel": "unmask.inference.loaded",
     "Predictor": "unmask.inference.predictor",
     "Rows": "unmask.batch",
     "RunDirectory": "unmask.runs",

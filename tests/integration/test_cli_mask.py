@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,13 @@ def test_it_shows_what_is_hidden_with_signs_where_there_is_no_colour(
 ) -> None:
     out = shown(capsys, "--corpus", str(made_corpus.directory), "masking.mlm_probability=0.5", "--sentences", "4")
     assert "\x1b" not in out
-    assert "[was] hidden by [MASK]" in out
-    windows = out.split("[was]")[0]
-    assert windows.count("[") > windows.count("{") > 0 < windows.count("(")
-    assert "Effective rates" in out
-    assert "Word length" in out
+    windows, _, rates = out.partition("[was] shown as [MASK]   [was>shown] as another token   [=was] as it was\n")
+    assert windows.count("[") - windows.count("[=") > windows.count(">") > 0 < windows.count("[=")
+    assert "Effective rates" in rates
+    assert re.search(r"^ recipe +50\.00% +40\.00% +5\.00% +5\.00%$", rates, re.MULTILINE)
+    assert re.search(r"^ measured +[\d,]+ +[45]\d\.\d\d% ±\d", rates, re.MULTILINE)
+    assert "Word length" in rates
+    assert max(map(len, rates.splitlines()[:-1])) <= 80
     assert max(map(len, out.splitlines())) < 1000
 
 

@@ -39,7 +39,9 @@ def run(made_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> RunDir
 
 @pytest.fixture(scope="module")
 def model(run: RunDirectory) -> Predictor:
-    return unmask.load(run.path)
+    loaded = unmask.load(run.path)
+    assert isinstance(loaded, Predictor)
+    return loaded
 
 
 def test_a_run_holds_all_that_it_must(run: RunDirectory) -> None:

@@ -39,8 +39,8 @@ def test_cells_hold_what_a_loop_counts() -> None:
             ("word_length", f"{length} token{'s' * (length > 1)}"),
             ("frequency", "1 to 9" if rows.input_ids[row, place] < 10 else "10 to 99"),
             ("source", ["even", "odd"][row % 2]),
-            *([("position", "first 4 of a document")] if rows.offset[row, place] < 4 else []),
-            *([("position", "last 4 of a window")] if last else []),
+            *([("position", "document's first 4")] if rows.offset[row, place] < 4 else []),
+            *([("position", "window's last 4")] if last else []),
             *([("position", "in between")] if not first and not last else []),
         }
         for name in names:
@@ -80,8 +80,41 @@ def test_a_budget_that_leaves_long_words_out_is_found() -> None:
     assert rates["is_off"]
 
 
-def test_errors_are_those_of_documents_not_of_tokens() -> None:
+def test_errors_are_those_of_windows_not_of_tokens() -> None:
     rows = in_words([60] * 300, 6)
     by_token = rates_of(rows, mask(rows, HALF))["error"]
     by_word = rates_of(rows, mask(rows, MaskingSettings(unit="word", mlm_probability=0.5)))["error"]
     assert by_word / by_token == pytest.approx(np.sqrt(6), rel=0.2)
+
+
+def test_a_mix_that_is_all_mask_is_found() -> None:
+    """The fault of whole-word masking that turns every share into [MASK] without a word."""
+    rows = in_words([60] * 100, 3)
+    masked = mask(rows, HALF)
+    rates = rates_of(rows, replace(masked, kind=np.where(masked.kind >= 0, 0, -1).astype(np.int8)))
+    assert rates["selected"] == pytest.approx(0.5, abs=5 * rates["error"])
+    assert rates["is_off"]
+
+
+@pytest.mark.parametrize("unit", ["token", "word", "span"])
+@pytest.mark.parametrize("rate", [0.02, 0.15, 0.95, 1.0])
+def test_small_cells_give_no_false_alarm(unit: str, rate: float) -> None:
+    """A cell in which nothing came where little was expected has no spread of its own to be judged by."""
+    settings = MaskingSettings.parse({"unit": unit, "mlm_probability": rate})
+    for size in (1, 2, 4, 10, 30):
+        for seed in range(30):
+            rows = in_words([24] * size, 8)
+            rates = rates_of(rows, mask(rows, settings, seed=seed), settings)
+            assert not [cell["name"] for cells in rates["by"].values() for cell in cells if cell["is_off"]]
+
+
+def test_windows_differ_by_what_the_unit_does() -> None:
+    rows = in_words([60] * 300, 6)
+    spans = []
+    for unit in ("token", "word"):
+        rates = rates_of(rows, mask(rows, MaskingSettings.parse({"unit": unit, "mlm_probability": 0.5})))
+        low, middle, high = rates["window_shares"]
+        assert low < middle < high
+        assert middle == pytest.approx(0.5, abs=0.04)
+        spans.append(high - low)
+    assert spans[1] > 2 * spans[0]

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.text import Text
 
-from unmask.batch import IGNORE_INDEX
 from unmask.cli.corpus import open_or_build, print_card
 from unmask.cli.figures import print_figures
+from unmask.cli.mask import LEGEND, drawn, pieces
 from unmask.cli.pretrain import PretrainSettings, pretrain_settings, seeded, start_run
 from unmask.cli.terminal import JsonFlag, QuietFlag, SeedOption, Terminal, duration
 from unmask.corpus.directory import Corpus
@@ -70,10 +71,9 @@ def demo(
     _show(terminal, run, chosen)
 
 
-def masked_example(corpus: Corpus) -> str:
-    """Return a held-out window as the network sees it under the frozen masks, hidden words in brackets behind it."""
-    packed = corpus.rows(64, split="validation", max_documents=1)
-    rows = packed.gather(np.arange(1))
+def masked_example(corpus: Corpus) -> Text:
+    """Return a held-out window under the frozen masks, drawn."""
+    rows = corpus.rows(64, split="validation", max_documents=1).gather(np.arange(1))
     masked = mask_rows(
         rows,
         FROZEN_MASKING,
@@ -83,11 +83,7 @@ def masked_example(corpus: Corpus) -> str:
         epoch=np.zeros(1, np.int64),
         rate=FROZEN_MASKING.mlm_probability,
     )
-    window = rows.segment[0] == 1
-    shown = corpus.tokenizer.decode(masked.input_ids[0][window].tolist(), skip_special_tokens=False)
-    labels = masked.labels[0][window]
-    hidden = [str(corpus.tokenizer.id_to_token(int(token))) for token in labels[labels != IGNORE_INDEX]]
-    return f"  {shown}\n  asked: {', '.join(hidden)}"
+    return drawn([*pieces(corpus, rows, masked, 0), ("\n\n", ""), *LEGEND])
 
 
 def _free_name() -> Path:

@@ -48,6 +48,8 @@ def print_task(terminal: Terminal, evaluation: dict[str, Any]) -> None:
     rows = [("this model", in_brackets(task["figures"][task["headline"]]), "")]
     for name, control in task["controls"].items():
         rows.append((f"{name} (control)", f"{control['value']:.3f}", in_brackets(control["difference"])))
+    if "probe" in task:
+        rows.append(("frozen states, linear probe", in_brackets(task["probe"][task["headline"]]), ""))
     for name, floor in task["floors"].items():
         rows.append((f"{name} (floor)", in_brackets(floor[task["headline"]]), ""))
     held_out = f"{task['headline']} on {task['examples']['held_out']:,} {task['held_out']} examples"

@@ -20,12 +20,13 @@ from unmask import files
 from unmask.cli.figures import print_task
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Terminal, duration, progress_for, rate
 from unmask.errors import RunError, SettingError, Stopped
-from unmask.finetune.cells import Cells
-from unmask.finetune.curve import Base, Curve, fill, parse_counts, seconds_of, summary
-from unmask.finetune.finish import figures, finished, floor_figures, predictor_of_run, trust
-from unmask.finetune.fit import Job, fit, new_block, refit
-from unmask.finetune.held_out import HeldOut
-from unmask.finetune.settings import FinetuneSettings
+from unmask.finetuning.cells import Cells
+from unmask.finetuning.curve import Base, Curve, fill, parse_counts, seconds_of, summary
+from unmask.finetuning.finish import figures, finished, floor_figures, predictor_of_run, trust
+from unmask.finetuning.fit import Job, fit, new_block, refit
+from unmask.finetuning.held_out import HeldOut
+from unmask.finetuning.probe import PROBED, probe
+from unmask.finetuning.settings import FinetuneSettings
 from unmask.inference.resolve import Resolved, resolve
 from unmask.inference.torch_engine import read_model
 from unmask.model.heads import new_masked_lm
@@ -58,6 +59,7 @@ def finetune_command(
     out: Annotated[Path | None, typer.Option(help="Where the run is written.")] = None,
     labels: Annotated[str | None, typer.Option(help="A label curve at these counts, as in 50,100,500,all.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of a label curve.")] = SEEDS,
+    field: Annotated[list[str] | None, typer.Option(help="OURS=THEIRS: what the files call a field of ours.")] = None,
     controls: Annotated[bool, typer.Option(help="Train from scratch and on shuffled labels too.")] = True,
     resume: Annotated[Path | None, typer.Option(help="A run to go on with, as it was started.")] = None,
     seed: SeedOption = None,
@@ -78,6 +80,7 @@ def finetune_command(
         settings=changes,
         labels=labels,
         seeds=seeds,
+        fields=dict(_pair(word) for word in field or ()),
         controls=controls,
         resume=resume,
         progress=not quiet,
@@ -102,6 +105,7 @@ def finetune(
     settings: Changes = (),
     labels: str | None = None,
     seeds: int = SEEDS,
+    fields: Mapping[str, str] | None = None,
     controls: bool = True,
     resume: Where | None = None,
     progress: bool | Report = True,
@@ -110,8 +114,9 @@ def finetune(
 
     ``dev`` chooses the best weights and fits what is fitted; ``test``, where it is given, is what is reported.
     ``labels`` ("50,100,all") makes a label curve of ``seeds`` instead, against the same network from scratch.
-    ``controls`` trains that and shuffled labels beside a single run. ``resume`` goes on with a stopped run, alone.
-    Ctrl-C and SIGTERM save and raise Stopped; what can not be done raises a UserError.
+    ``fields`` says what the files call a field, as in {"label": "category"}. ``controls`` trains from scratch and on
+    shuffled labels beside a single run. ``resume`` goes on with a stopped run, alone. Ctrl-C and SIGTERM save and raise
+    Stopped; what can not be done raises a UserError.
     """
     with progress_for(progress) as told:
         if resume is not None:
@@ -133,6 +138,7 @@ def finetune(
             test=None if test is None else fspath(test),
             labels=labels,
             seeds=seeds,
+            fields=dict(fields or {}),
             controls=controls,
         )
         loaded = load_work(work, chosen)
@@ -150,6 +156,7 @@ class Work:
     test: str | None
     labels: str | None
     seeds: int
+    fields: Mapping[str, str]
     controls: bool
 
 
@@ -173,7 +180,8 @@ def load_work(work: Work, settings: FinetuneSettings) -> Loaded:
     found = resolve(Path(work.model))
 
     def examples(path: str) -> list[Any]:
-        return list(read_examples(work.task, Path(path), multi_label=settings.task.multi_label))
+        several = settings.task.multi_label
+        return read_examples(work.task, Path(path), multi_label=several, fields=work.fields)
 
     train, development = examples(work.train), examples(work.development)
     test = None if work.test is None else examples(work.test)
@@ -230,6 +238,8 @@ def _finish(run: RunDirectory, loaded: Loaded, told: Report) -> RunDirectory:
             "controls": {},
             "trust": trust(outcome, block),
         }
+        if block.name in PROBED and not block.multi_label:
+            task["probe"] = figures(probe(job, held_out))
         for name, made in _controls(run, loaded, told).items():
             difference = paired_difference([headline.per_item], [made[headline.name]], headline.combine)
             value = float(COMBINES[headline.name](made[headline.name].sum(0)))
@@ -343,6 +353,13 @@ def _sorted_words(words: list[str]) -> tuple[str | None, str | None, list[str]]:
         if len(found) > 1:
             raise SettingError(f"one {what} at most, got {', '.join(found)}; settings are written group.key=value")
     return models[0] if models else None, recipes[0] if recipes else None, changes
+
+
+def _pair(word: str) -> tuple[str, str]:
+    ours, equals, theirs = word.partition("=")
+    if not equals or not ours or not theirs:
+        raise SettingError(f"--field must be OURS=THEIRS, as in label=category, got {word!r}")
+    return ours, theirs
 
 
 def _plain(work: Work) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from unmask import files
-from unmask.cli.measure import load_language_model
+from unmask.cli.measure import load
 from unmask.cli.terminal import JsonFlag, QuietFlag, Terminal
 from unmask.corpus.readers import read_documents
 from unmask.corpus.refusals import Refusals
@@ -35,7 +35,7 @@ def fill(
 ) -> None:
     """Say what a model expects under [MASK]."""
     terminal = Terminal(json=json, quiet=quiet)
-    [answer] = load_language_model(model).fill([text], top_k=top_k, targets=targets.split(",") if targets else None)
+    [answer] = load(model).fill([text], top_k=top_k, targets=targets.split(",") if targets else None)
     terminal.emit({"text": text, "fills": answer})
     for number, best in enumerate(answer if isinstance(answer[0], list) else [answer], start=1):
         title = f"mask {number}" if isinstance(answer[0], list) else ""
@@ -52,7 +52,7 @@ def score(
     ] = "pll",
 ) -> None:
     """Print a line of JSON for every text: its pseudo-log-likelihood in nats."""
-    predictor = load_language_model(model)
+    predictor = load(model)
     for texts in _in_groups(file):
         for text, found in zip(texts, predictor.score(texts, method), strict=True):
             Terminal(json=True).emit({"text": text, **found})
@@ -70,7 +70,7 @@ def embed(
     if out.suffix != ".npy":
         raise DataError(out, "vectors are written as .npy; give a name that ends so")
     files.refuse_unwritable(out)
-    predictor = load_language_model(model)
+    predictor = load(model)
     vectors = np.concatenate([predictor.embed(texts) for texts in _in_groups(file)])
     with files.answered(out):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,7 @@ COMMANDS = {
         "unmask.cli.pretrain", "Train an encoder by masked language modelling, or resume a run", "pretrain_command"
     ),
     "evaluate": Command("unmask.cli.evaluate", "Measure a model on masks that never change", "evaluate_command"),
+    "tasks": Command("unmask.cli.tasks", "Write labelled examples made of the docstrings on this machine"),
     "finetune": Command(
         "unmask.cli.finetune", "Fine-tune a model to a task, beside floors and controls", "finetune_command"
     ),

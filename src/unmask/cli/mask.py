@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -13,19 +13,31 @@ from rich.text import Text
 
 from unmask.batch import KINDS, RANDOM, Rows
 from unmask.cli.corpus import open_or_build
-from unmask.cli.pretrain import PretrainSettings, pretrain_settings, seeded, step_batches
+from unmask.cli.pretrain import pretrain_settings, seeded, step_batches
 from unmask.cli.terminal import JsonFlag, QuietFlag, SeedOption, Terminal
 from unmask.corpus.directory import Corpus
 from unmask.masking.effective import PARTS
 from unmask.masking.mask import Masked
 
 STYLES = {"masked": "bold white on dark_green", "random": "bold white on dark_orange3", "kept": "bold underline"}
-"""How a token of each kind is coloured; the signs around it say the same without colour."""
+"""How a token of each kind is coloured."""
 
-LEGEND = "[was] hidden by [MASK]   {was>shown} replaced by a random token   (was) left as it was"
+SIGNS = {"masked": "[{}]", "random": "[{}]", "kept": "[={}]"}
+"""What stands around a token of each kind: it says the same without colour, and where the text is copied."""
 
 Piece = tuple[str, str]
 """A piece of text and the kind of its token, or nothing."""
+
+LEGEND: list[Piece] = [
+    ("was", "masked"),
+    (" shown as [MASK]   ", ""),
+    ("was>shown", "random"),
+    (" as another token   ", ""),
+    ("was", "kept"),
+    (" as it was", ""),
+]
+
+COLUMNS = ("", "tokens", "selected", *KINDS)
 
 
 def mask(
@@ -54,8 +66,8 @@ def mask(
         terminal.result(drawn(window))
         terminal.result("")
     if shown:
-        terminal.result(LEGEND)
-    print_rates(terminal, rates, settings)
+        terminal.result(drawn(LEGEND))
+    print_rates(terminal, rates)
     terminal.next_step(f"unmask pretrain {' '.join(recipe or [])} --corpus {corpus} --out RUN".replace("  ", " "))
 
 
@@ -91,37 +103,38 @@ def _texts(corpus: Corpus, ids: npt.NDArray[np.integer]) -> list[str]:
     return [after.removeprefix(before) for before, after in pairwise(whole)]
 
 
-def drawn(window: list[Piece]) -> Text:
-    """Return a window as it is printed: hidden tokens in colour, and between signs that tell the same."""
-    signs = {"masked": "[]", "random": "{}", "kept": "()"}
+def drawn(window: Iterable[Piece]) -> Text:
+    """Return a window as it is printed: hidden tokens in colour and between signs."""
     text = Text()
     for piece, kind in window:
-        text.append(f"{signs[kind][0]}{piece}{signs[kind][1]}" if kind else piece, style=STYLES.get(kind, ""))
+        text.append(SIGNS[kind].format(piece) if kind else piece, style=STYLES.get(kind, ""))
     return text
 
 
-def print_rates(terminal: Terminal, rates: dict[str, Any], settings: PretrainSettings) -> None:
-    """Print the effective rates, all of them and by part."""
-    columns = ["", "tokens", "recipe", "selected", *KINDS]
-    terminal.table(columns, [_row("all ordinary tokens", rates)], title="Effective rates")
-    for part, name in PARTS.items():
-        if len(rates["by"][part]) > 1 or part != "source":
-            terminal.table(columns, [_row(cell["name"], cell) for cell in rates["by"][part]], title=name)
-    unasked = f"In {rates['windows_unasked']:.1%} of {rates['windows']:,} windows nothing is asked."
-    terminal.result(unasked)
-    if settings.masking.schedule != "constant":
-        terminal.result(f"At the end of the run {rates['end']['selected']:.2%} are selected.")
-    off = [cell["name"] for part in rates["by"].values() for cell in part if cell["is_off"]]
-    if off:
-        terminal.result(f"Not what the recipe asks for: {', '.join(off)}")
+def print_rates(terminal: Terminal, rates: dict[str, Any]) -> None:
+    """Print the effective rates under those of the recipe: of all tokens that may be hidden, then by part."""
+    ends = [("", rates)] if "end" not in rates else [(" at the start", rates), (" at the end", rates["end"])]
+    rows = [row for when, of in ends for row in (_wanted(f"recipe{when}", of), _row(f"measured{when}", of))]
+    parts = {part: cells for part, cells in rates["by"].items() if len(cells) > 1}
+    for part, cells in parts.items():
+        rows += [[""] * len(COLUMNS), [PARTS[part], *[""] * (len(COLUMNS) - 1)]]
+        rows += [_row(f"  {cell['name']}", cell) for cell in cells]
+    terminal.table(COLUMNS, rows, title="Effective rates")
+    low, _, high = rates["window_shares"]
+    terminal.result(
+        f"Nine in ten of {rates['windows']:,} windows have {low:.0%} to {high:.0%} of their tokens selected; "
+        f"in {rates['windows_unasked']:.1%} nothing is asked."
+    )
+    if any(cell["is_off"] for cells in [[rates], *rates["by"].values()] for cell in cells):
+        terminal.result("* not what the recipe asks for, by more than chance allows")
+
+
+def _wanted(name: str, cell: dict[str, Any]) -> list[str]:
+    recipe = cell["recipe"]
+    return [name, "", f"{recipe:.2%}", *(f"{recipe * cell['mix'][kind]:.2%}" for kind in KINDS)]
 
 
 def _row(name: str, cell: dict[str, Any]) -> list[str]:
-    mark = " *" if cell["is_off"] else ""
-    return [
-        name,
-        f"{cell['tokens']:,}",
-        f"{cell['recipe']:.2%}",
-        f"{cell['selected']:.2%} ±{1.96 * cell['error']:.2%}{mark}",
-        *(f"{cell[kind]:.2%}" for kind in KINDS),
-    ]
+    selected = f"{cell['selected']:.2%} ±{1.96 * cell['error']:.2%}"
+    shares = (f"{cell[kind]:.2%}" for kind in KINDS)
+    return [f"{name} *" if cell["is_off"] else name, f"{cell['tokens']:,}", selected, *shares]

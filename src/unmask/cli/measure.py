@@ -14,10 +14,10 @@ from unmask.corpus.tokenizer import tokenizer_fingerprint
 from unmask.errors import ModelError
 from unmask.evaluation.fills import example_fills
 from unmask.evaluation.masked import HeldOut, evaluation_object, figures, freeze, score_frozen
-from unmask.finetune.finish import task_predictor
+from unmask.finetuning.finish import task_predictor
+from unmask.inference.loaded import LoadedModel
 from unmask.inference.predictor import Predictor
 from unmask.inference.resolve import Resolved, resolve
-from unmask.inference.task_predictor import TaskPredictor
 from unmask.inference.torch_engine import TorchEngine, read_model
 from unmask.report.run_page import RunData, render_run
 from unmask.runs import RunDirectory
@@ -25,7 +25,7 @@ from unmask.runs import RunDirectory
 EXAMPLES = 6
 
 
-def load(where: str | PathLike[str], engine: str = "auto") -> Predictor | TaskPredictor:
+def load(where: str | PathLike[str], engine: str = "auto") -> LoadedModel:
     """Return the model that ``where`` names, ready to answer, on torch. Raises ModelError.
 
     A pre-trained one fills, scores and embeds; a fine-tuned one does what it was fine-tuned to.
@@ -34,11 +34,6 @@ def load(where: str | PathLike[str], engine: str = "auto") -> Predictor | TaskPr
         raise ModelError(f"engine must be auto or torch, got {engine!r}")
     found = resolve(Path(where))
     return predictor_of(found) if found.task is None else task_predictor(found)
-
-
-def load_language_model(where: str | PathLike[str]) -> Predictor:
-    """Return the pre-trained model that ``where`` names. Raises ModelError where it was fine-tuned."""
-    return predictor_of(resolve(Path(where)))
 
 
 def predictor_of(found: Resolved) -> Predictor:

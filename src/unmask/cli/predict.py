@@ -14,7 +14,7 @@ from unmask import files
 from unmask.cli.measure import load
 from unmask.cli.streams import print_line
 from unmask.errors import ModelError
-from unmask.finetune.data import joined
+from unmask.finetuning.data import joined
 from unmask.inference.task_predictor import TaskPredictor
 from unmask.tasks.records import Record, records
 
@@ -59,9 +59,13 @@ def predicted(predictor: TaskPredictor, file: Path) -> Iterator[Predicted]:
 def _classify(predictor: TaskPredictor, rows: Sequence[Record]) -> list[Predicted]:
     pairs = [row.text("text_pair") if row.values.get("text_pair") else None for row in rows]
     found = predictor.classify([row.text("text") for row in rows], pairs if any(pairs) else None)
-    if not predictor.block.multi_label:
-        return [{"prediction": best["label"], "score": best["score"]} for best, *_ in found]
-    least = predictor.block.threshold or 0.5
+    least = predictor.block.threshold
+    if not predictor.block.multi_label:  # null where it abstains
+        return [
+            {"prediction": best["label"] if best["score"] >= (least or 0) else None, "score": best["score"]}
+            for best, *_ in found
+        ]
+    least = 0.5 if least is None else least
     return [{"prediction": [one["label"] for one in labels if one["score"] >= least]} for labels in found]
 
 

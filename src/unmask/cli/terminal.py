@@ -70,7 +70,7 @@ class Terminal:
         self._results = console(stderr=False)
         self._words = console(stderr=True)
 
-    def say(self, words: str = "") -> None:
+    def say(self, words: str | Text = "") -> None:
         """Tell the user what is going on, on standard error."""
         if not self.quiet:
             self._words.print(words, soft_wrap=not self._words.is_terminal)

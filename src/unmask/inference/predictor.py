@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from unmask.corpus.tokenizer import Vocabulary, parse_tokenizer
 from unmask.errors import ModelError
+from unmask.inference.loaded import LoadedModel
 
 Windows = Sequence[npt.NDArray[np.int32]]
 
@@ -32,8 +33,10 @@ class Engine(Protocol):
         """Return the last states (L, D) of each window."""
 
 
-class Predictor:
-    """A model and its tokenizer, ready to answer."""
+class Predictor(LoadedModel):
+    """A pre-trained model and its tokenizer, ready to fill, score and embed."""
+
+    made_for = "was pre-trained to fill, score and embed"
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, vocabulary: Vocabulary, info: dict[str, Any]) -> None:
         """Build from parts; :func:`unmask.load` finds them."""

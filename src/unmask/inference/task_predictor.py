@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from unmask.corpus.tokenizer import Vocabulary
 from unmask.errors import ModelError
 from unmask.inference.encoding import Window, WindowMaker, Word
+from unmask.inference.loaded import LoadedModel
 from unmask.stats.calibration import probabilities
 from unmask.tasks.block import TaskBlock
 from unmask.tasks.decoding import Span, best_spans, best_tags, merged
@@ -46,14 +47,15 @@ class Answered:
     """The score of no answer."""
 
 
-class TaskPredictor:
-    """A fine-tuned model and its tokenizer, ready to answer."""
+class TaskPredictor(LoadedModel):
+    """A fine-tuned model and its tokenizer, ready to answer its task."""
 
     def __init__(
         self, engine: TaskEngine, tokenizer: Tokenizer, vocabulary: Vocabulary, block: TaskBlock, info: dict[str, Any]
     ) -> None:
         """Build from parts; :func:`unmask.load` finds them."""
         self.block, self.info, self._engine = block, info, engine
+        self.made_for = f"was fine-tuned to {block.name}"
         self.maker = WindowMaker(tokenizer, vocabulary, block.max_length, block.stride)
 
     def classify(self, texts: Sequence[str], pairs: Sequence[str | None] | None = None) -> list[list[dict[str, Any]]]:
@@ -125,11 +127,6 @@ class TaskPredictor:
         vectors = self.text_scores(self.maker.texts(texts))
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True) if self.block.normalize else vectors
 
-    def similarity(self, texts: Sequence[str], others: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Return (N,) the cosines of text n and other n."""
-        one, two = (np.asarray(self.embed(part), np.float64) for part in (texts, others))
-        return np.asarray((one * two).sum(1) / (np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)))
-
     def text_scores(self, windows: Sequence[Window]) -> Floats:
         """Return (N, C) or (N, D): what the network says of texts, one window each."""
         scores = self._engine.scores(windows)
@@ -169,7 +166,7 @@ class TaskPredictor:
 
     def _must_be(self, name: str) -> None:
         if self.block.name != name:
-            raise ModelError(f"this model was fine-tuned to {self.block.name}, not to {name}")
+            self._refuse(name)
 
 
 _TRIED = 20  # answers of a question that are told apart

@@ -50,7 +50,9 @@ FIGURES = {
     "spearman": "Spearman's correlation",
 }
 BESIDE = {
+    "pretrained": "pre-trained",
     "scratch": "the same network from scratch",
+    "probe": "frozen states and a linear probe",
     "shuffled": "shuffled labels",
     "majority": "always the commonest",
     "tfidf": "TF-IDF and logistic regression",
@@ -64,13 +66,13 @@ def render_task(run: Json, settings: Json, metrics: Sequence[Json], evaluation: 
     """Return the report of a fine-tuning as one HTML document. Raises MissingExtra where matplotlib is missing."""
     task = at(evaluation, "task")
     headline = str(at(task, "headline"))
-    reached = read_figure(at(task, "figures", headline))
-    sections = [_reached(task, headline), _trust(task), _learning(metrics, headline), _recipe(run, settings)]
+    reached, name = read_figure(at(task, "figures", headline)), _capital(FIGURES.get(headline, headline))
+    sections = [_reached(task, headline), _trust(task), _learning(metrics), _recipe(run, settings)]
     held_out = "test" if at(task, "held_out") == "test" else "development"
     chosen_by = "" if held_out == "test" else " These examples also chose the weights: a test set would score lower."
     return render_page(
         Page(
-            title=f"{FIGURES.get(headline, headline)} {ABSENT if reached is None else f'{reached.value:.3f}'}",
+            title=f"{name} {ABSENT if reached is None else f'{reached.value:.3f}'}",
             kicker=_kicker(run, task),
             lead=f"{_standing(task, headline)}{chosen_by}",
             opening=[_tiles(task, held_out)],
@@ -78,6 +80,10 @@ def render_task(run: Json, settings: Json, metrics: Sequence[Json], evaluation: 
             footer=FOOTER,
         )
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _kicker(run: Json, task: object) -> str:
@@ -109,7 +115,7 @@ def _tiles(task: object, held_out: str) -> Tiles:
         if figure is not None:
             low, high = figure.interval or (figure.value, figure.value)
             hint = f"95\u202f% interval [{low:.3f}, {high:.3f}], {held_out} examples"
-            tiles.append(Tile(FIGURES.get(str(name), str(name)), f"{figure.value:.3f}", hint=hint))
+            tiles.append(Tile(_capital(FIGURES.get(str(name), str(name))), f"{figure.value:.3f}", hint=hint))
     return Tiles(tiles)
 
 
@@ -120,6 +126,10 @@ def _reached(task: object, headline: str) -> Section:
     if ours is not None:
         rows.append(BarRow("this model", [_bar(ours, "series-1")]))
         table.append(("this model", ours.text(), ABSENT))
+    probed = read_figure(at(task, "probe", headline))
+    if probed is not None:
+        rows.append(BarRow(BESIDE["probe"], [_bar(probed, "series-2")]))
+        table.append((BESIDE["probe"], probed.text(), ABSENT))
     for group in ("controls", "floors"):
         found = at(task, group)
         for name, value in found.items() if isinstance(found, Mapping) else ():
@@ -138,7 +148,7 @@ def _reached(task: object, headline: str) -> Section:
     blocks: list[Block] = [Prose(text)]
     if rows:
         said = "; ".join(f"{label}: {value}" for label, value, _ in table)
-        title = f"{name} on held-out examples: more is better"
+        title = f"{_capital(name)} on held-out examples: more is better"
         blocks.append(bar_chart("reached", title=title, description=said, x_label=name, rows=rows))
     blocks.append(Details("The figures behind the chart", [Table(name, ("", name, "this model minus it"), table)]))
     return Section("reached", "What was reached, and without", blocks)
@@ -212,7 +222,7 @@ def _coverage(trust: Mapping[str, Any]) -> Chart:
     )
 
 
-def _learning(metrics: Sequence[Json], headline: str) -> Section | None:
+def _learning(metrics: Sequence[Json]) -> Section | None:
     found = [line for line in metrics if line.get("kind") == "evaluation" and number(line.get("score")) is not None]
     if not found:
         return None
@@ -223,8 +233,8 @@ def _learning(metrics: Sequence[Json], headline: str) -> Section | None:
         title="On the development examples, over the steps",
         description=f"From {decimals(scores[0])} to {decimals(scores[-1])}; the best weights are kept.",
         x_label="steps",
-        y_label=FIGURES.get(headline, headline),
-        series=[Series(label="development", x=steps, y=scores, markers=True)],
+        y_label="score",
+        series=[Series(label="dev", x=steps, y=scores, markers=True)],
         levels=[],
     )
     return Section("learning", "How it learned", [chart])
@@ -294,7 +304,7 @@ def _curve_chart(curve: object, name: str) -> Chart:
             series.append(Series(label=BESIDE.get(str(label), str(label)), x=x, y=y, colour=colour, markers=True))
     return line_chart(
         "labels",
-        title=f"{name} on held-out examples, by the number of labelled ones",
+        title=f"{_capital(name)} on held-out examples, by the number of labelled ones",
         description="; ".join(f"{one.label}: {', '.join(decimals(value) for value in one.y)}" for one in series),
         x_label="labelled examples",
         y_label=name,

@@ -10,7 +10,7 @@ import torch
 
 from unmask.batch import Batch
 from unmask.corpus.order import RowOrder
-from unmask.finetune.data import TaskData
+from unmask.finetuning.data import TaskData
 from unmask.inference.torch_tasks import batch_of
 from unmask.training.batches import dealt_places
 

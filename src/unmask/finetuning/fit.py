@@ -20,11 +20,11 @@ from torch import nn
 
 from unmask.corpus.tokenizer import Vocabulary
 from unmask.errors import RunError, Stopped
-from unmask.finetune.batches import TaskBatches
-from unmask.finetune.data import TaskData, prepare
-from unmask.finetune.held_out import HeldOut
-from unmask.finetune.objectives import OBJECTIVES
-from unmask.finetune.settings import FinetuneSettings, rate_for, scales_of, steps_for
+from unmask.finetuning.batches import TaskBatches
+from unmask.finetuning.data import TaskData, prepare
+from unmask.finetuning.held_out import HeldOut
+from unmask.finetuning.objectives import OBJECTIVES
+from unmask.finetuning.settings import FinetuneSettings, rate_for, scales_of, steps_for
 from unmask.inference.task_predictor import TaskPredictor
 from unmask.inference.torch_tasks import TorchTaskEngine
 from unmask.model.heads import MaskedLM

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from unmask.errors import DataError, SettingError
-from unmask.finetune.cells import Cell, Cells, with_seed
-from unmask.finetune.fit import Job, planned
-from unmask.finetune.settings import steps_for
+from unmask.finetuning.cells import Cell, Cells, with_seed
+from unmask.finetuning.fit import Job, planned
+from unmask.finetuning.settings import steps_for
 from unmask.model.heads import MaskedLM
 from unmask.stats import hierarchical, holm, paired_difference, permutation_p
 from unmask.tasks.floors import floors

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from unmask.finetune.fit import Job
-from unmask.finetune.held_out import HeldOut, Outcome
+from unmask.finetuning.fit import Job
+from unmask.finetuning.held_out import HeldOut, Outcome
 from unmask.inference.resolve import Resolved, resolve
 from unmask.inference.task_predictor import TaskPredictor, answer_text
 from unmask.inference.torch_engine import read_task_model
@@ -56,6 +56,10 @@ def finished(run: RunDirectory, job: Job) -> Outcome:
     held_out = HeldOut(predictor.block, job.development, predictor)
     outcome = held_out.outcome(predictor)
     block = fitted_block(predictor.block, outcome, job.development)
+    if job.settings.task.risk and outcome.scores is not None and outcome.truth is not None and block.name == "classify":
+        chance = probabilities(outcome.scores, block.temperature, multi_label=block.multi_label)
+        _, least = coverage_at(*confidences(chance, outcome.truth), job.settings.task.risk)
+        block = replace(block, threshold=1.0 if least is None else least)
     run.update(task=block.plain())
     predictor.block = block
     return held_out.outcome(predictor) if block != held_out.block else outcome

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from unmask import files
-from unmask.finetune.finish import finished, predictor_of_run
-from unmask.finetune.fit import Job, fit, refit
-from unmask.finetune.held_out import HeldOut
+from unmask.finetuning.finish import finished, predictor_of_run
+from unmask.finetuning.fit import Job, fit, refit
+from unmask.finetuning.held_out import HeldOut
 from unmask.runs import RunDirectory
 from unmask.tasks.metrics import COMBINES
 from unmask.training.telemetry import Listener

@@ -38,6 +38,9 @@ class TaskSettings(Settings):
     """What stands for a text: the mean of its tokens' states, or the state of [CLS]."""
     class_weights: Literal["equal", "balanced"] = "equal"
     """Whether rare classes weigh more in the loss, in inverse proportion to how often they occur."""
+    risk: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of wrong answers that is accepted: below the confidence that met it on development data the model abstains
+    (classify, one label a text); 0 always answers."""
 
 
 class FinetuneOptimizer(OptimizerSettings):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unmask.finetune.data import prepare
+from unmask.finetuning.data import prepare
 from unmask.inference.encoding import Window
 from unmask.inference.task_predictor import Answered, TaskPredictor, answer_text
 from unmask.stats.calibration import probabilities
