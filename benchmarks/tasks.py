@@ -20,17 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from unmask.corpus.directory import open_corpus
 from unmask.corpus.docstring_tasks import docstring_task
 from unmask.finetuning.cells import Cell, Cells, with_seed
 from unmask.finetuning.curve import drawn
-from unmask.finetuning.fit import Job, new_block
+from unmask.finetuning.fit import Job, fresh_model, new_block
 from unmask.finetuning.settings import FinetuneSettings
 from unmask.inference.resolve import Resolved, resolve
 from unmask.inference.torch_engine import read_model
-from unmask.model.heads import MaskedLM, new_masked_lm
 from unmask.stats import bootstrap, hierarchical, paired_difference
 from unmask.tasks.block import TaskName
 from unmask.tasks.examples import AnswerExample, ClassifyExample, TagExample
@@ -130,17 +128,12 @@ def job_for(task: TaskName, found: Resolved, split: Split, settings: FinetuneSet
     )
 
 
-def fresh(found: Resolved, seed: int) -> MaskedLM:
-    """Return the same network with first weights of ``seed``."""
-    return new_masked_lm(found.config, torch.Generator().manual_seed(seed))
-
-
 def nested(encoders: list[Resolved], split: Split, settings: FinetuneSettings, cells: Cells) -> dict[str, Any]:
     """Return the default task at LABELS: 3 x 3 seeds an arm, and the difference with nested seeds."""
     arms: dict[str, list[list[Cell]]] = {"pretrained": [], "scratch": []}
     for outer, found in enumerate(encoders):
         job = job_for("tag", found, split, settings)
-        bases = {"pretrained": job.base, "scratch": fresh(found, 1000 + outer)}
+        bases = {"pretrained": job.base, "scratch": fresh_model(found, 1000 + outer)}
         for arm, base in bases.items():
             made = []
             for inner in range(FINETUNE_SEEDS):
@@ -178,7 +171,7 @@ def public(name: str, found: Resolved, folder: Path, settings: FinetuneSettings,
         chosen = drawn(job, min(count, len(job.train)), 0)
         figures: dict[str, Any] = {}
         tables = {}
-        for arm, base in {"pretrained": job.base, "scratch": fresh(found, 1000)}.items():
+        for arm, base in {"pretrained": job.base, "scratch": fresh_model(found, 1000)}.items():
             cell = cells.make(f"{name}-{arm}-{count}", partial(replace, chosen, base=base), split[2], lambda _: None)
             tables[arm] = cell
             headline = cell.headline

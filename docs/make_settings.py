@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from unmask.cli.pretrain import PretrainSettings
+from unmask.finetuning.settings import FinetuneSettings
 from unmask.settings import Settings, range_in_words
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -47,18 +48,25 @@ names text and not a corpus directory. The defaults below are those of `unmask p
 This page is made by `docs/make_settings.py` from the classes themselves.
 """
 
+FINETUNING = """\
+# Settings of fine-tuning
+
+`unmask finetune` has groups of its own under the same names, with other defaults.
+"""
+
 
 def page() -> str:
     """Return the text of docs/settings.md."""
-    recipe = PretrainSettings()
+    recipe, tasks = PretrainSettings(), FinetuneSettings()
     groups = (_group(name, getattr(recipe, name)) for name in PretrainSettings.model_fields)
-    return "\n".join([HEAD, *groups])
+    of_tasks = (_group(name, getattr(tasks, name), " of fine-tuning") for name in FinetuneSettings.model_fields)
+    return "\n".join([HEAD, *groups, FINETUNING, *of_tasks])
 
 
-def _group(name: str, group: Settings) -> str:
+def _group(name: str, group: Settings, of: str = "") -> str:
     """Return a heading, what the group is for and a table of its settings."""
     what = (type(group).__doc__ or "").partition("\n")[0].replace("``", "`")
-    lines = [f"## {name}", "", what, "", "| setting | default | values | what it does |", "| --- | --- | --- | --- |"]
+    lines = [f"## {name}{of}", "", what, "", "| setting | default | values | what it does |", "| --- | --- | --- | --- |"]
     return "\n".join([*lines, *_rows(name, group), ""])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from unmask.cli.demo import masked_example
 from unmask.cli.main import main
 from unmask.corpus.directory import Corpus
 
@@ -65,3 +66,10 @@ def test_phrases_and_recipes_are_those_of_pretrain(
     assert "Effective rates" in shown(capsys, str(recipe), "--corpus", str(made_corpus.directory))
     assert main(["mask", "masking.unit=phrase", "--corpus", str(made_corpus.directory)]) == 2
     assert "unit phrase needs a list" in capsys.readouterr().err
+
+
+def test_the_demo_draws_its_example_the_same_way(made_corpus: Corpus) -> None:
+    window, _, legend = masked_example(made_corpus).plain.partition("\n\n")
+    assert "[" in window
+    assert window.count("[") < 20, "15 % of a window of 64"
+    assert legend.startswith("[was] shown as [MASK]")

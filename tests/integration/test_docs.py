@@ -16,13 +16,14 @@ from tests.made_text import sentences, write_text
 
 from unmask.cli.main import main
 from unmask.cli.pretrain import PretrainSettings
+from unmask.finetuning.settings import FinetuneSettings
 from unmask.model.config import PRESETS
 from unmask.runs import RunDirectory
 from unmask.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-TASKS = ["corpus.md", "masking.md", "pretrain.md", "resume.md", "evaluate.md", "report.md", "python.md"]
+TASKS = ["corpus.md", "masking.md", "pretrain.md", "resume.md", "evaluate.md", "report.md", "finetune.md", "python.md"]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *sorted(DOCS.glob("*.md"))]
 RECIPE = "recipe.yaml"
 MISSPELT = "model.preest"  # on purpose
@@ -35,7 +36,8 @@ def blocks(page: Path) -> Iterator[tuple[str, str]]:
 
 def hasty(text: str) -> str:
     """Return a block with budgets that take no time."""
-    return re.sub(r"""(--budget |budget=")\w+""", r"\g<1>4steps", text)
+    text = re.sub(r"""(--budget |budget=")\w+""", r"\g<1>4steps", text)
+    return re.sub(r"(unmask finetune \S+.*)", r"\1 training.epochs=1", text).replace("--seeds 6", "--seeds 1")
 
 
 @pytest.fixture
@@ -49,6 +51,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_text(tmp_path / "notes" / f"{name}.txt", 60, seed)
     for number in range(40):
         (tmp_path / "notes" / f"page-{number}.txt").write_text("\n".join(sentences(5, 100 + number)), encoding="utf-8")
+    (tmp_path / "tickets").mkdir()
+    for seed, name in enumerate(("train", "dev", "test", "new")):
+        rows = [f'"{text}",{"data" if text.split()[2] < "m" else "flow"}' for text in sentences(40, seed)]
+        (tmp_path / "tickets" / f"{name}.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
     (tmp_path / "phrases.txt").write_text("in memory\nin order\n", encoding="utf-8")
     for name in ("tickets.jsonl.gz", "letters.csv", "letters.txt"):
         made = sentences(60, len(name))
@@ -99,8 +105,9 @@ def known(prefix: str, group: type[Settings]) -> Iterator[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_setting_and_every_link_that_a_page_names_is_there(page: Path) -> None:
-    text, settings = page.read_text(encoding="utf-8"), set(known("", PretrainSettings))
-    groups = "|".join(PretrainSettings.model_fields)
+    recipes = (PretrainSettings, FinetuneSettings)
+    text, settings = page.read_text(encoding="utf-8"), {name for recipe in recipes for name in known("", recipe)}
+    groups = "|".join(dict.fromkeys(name for recipe in recipes for name in recipe.model_fields))
     named = set(re.findall(rf"(?<![\w/.])(?:{groups})(?:\.[a-z_]+)+(?=[=`\":])", text))
     files = {name for name in named if name.endswith(".json")}
     assert named - files - settings - {MISSPELT} == set()

@@ -104,6 +104,17 @@ def test_bars_are_as_long_as_their_values() -> None:
     assert max(interval) - min(interval) == pytest.approx(long / 3)
 
 
+@pytest.mark.parametrize("value", [1.5, 4.5])
+def test_a_level_runs_down_through_bars_at_its_value(value: float) -> None:
+    rows = [BarRow("a", [Bar(value=3.0, text="3")])]
+    level = Level("the recipe", value)
+    svg = str(bar_chart("bars", title="T", description="D", x_label="percent", rows=rows, level=level).narrow)
+    bar = [float(x) for x in re.findall(r"[ML] ([\d.]+) ", paths(svg, "series-1")[0])]
+    line = {float(x) for x in re.findall(r"[ML] ([\d.]+) ", paths(svg, "ink")[0])}
+    assert [x - min(bar) for x in line] == pytest.approx([(max(bar) - min(bar)) * value / 3])
+    assert ">the recipe</text>" in svg
+
+
 @given(st.lists(st.floats(-1e3, 1e3), max_size=8), st.floats(0, 50))
 def test_labels_are_spread_as_little_as_possible(wanted: list[float], gap: float) -> None:
     places = spread(wanted, gap)

@@ -438,9 +438,10 @@ def test_a_part_that_is_off_is_said_in_words(quick: None, page: str) -> None:
     assert "not those that the recipe asks for" not in page
     cell = {"tokens": 900, "selected": 0.2, "masked": 0.16, "random": 0.02, "kept": 0.02, "recipe": 0.3, "error": 0.01}
     parts = {"word_length": [cell | {"name": "1 token", "is_off": False}, cell | {"name": "5 tokens", "is_off": True}]}
-    rates = _RUN["mask_rates"] | {"by": parts, "is_off": False}
-    other = render_run(dataclasses.replace(example_run(), run=_RUN | {"mask_rates": rates}))
+    more = {"by": parts, "is_off": False, "recipe": 0.3, "window_shares": [0.1, 0.3, 0.5]}
+    other = render_run(dataclasses.replace(example_run(), run=_RUN | {"mask_rates": _RUN["mask_rates"] | more}))
     assert "not those that the recipe asks for, by more than chance allows. Look at: 5 tokens." in Outline(other).text
+    assert "Nine in ten have 10\u202f% to 50\u202f% of their tokens selected." in Outline(other).text
     assert cells(other, "5 tokens") == [
         "900", "30.00\u202f%", "20.00\u202f%", "16.00\u202f%", "2.00\u202f%", "2.00\u202f%",
     ]  # fmt: skip

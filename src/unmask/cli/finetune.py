@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
 from unmask import files
@@ -21,15 +20,14 @@ from unmask.cli.figures import print_task
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Terminal, duration, progress_for, rate
 from unmask.errors import RunError, SettingError, Stopped
 from unmask.finetuning.cells import Cells
-from unmask.finetuning.curve import Base, Curve, fill, parse_counts, seconds_of, summary
+from unmask.finetuning.curve import Base, Curve, fill_cells, parse_counts, seconds_of, summary
 from unmask.finetuning.finish import figures, finished, floor_figures, predictor_of_run, trust
-from unmask.finetuning.fit import Job, fit, new_block, refit
+from unmask.finetuning.fit import Job, fit, fresh_model, new_block, refit
 from unmask.finetuning.held_out import HeldOut
 from unmask.finetuning.probe import PROBED, probe
 from unmask.finetuning.settings import FinetuneSettings
 from unmask.inference.resolve import Resolved, resolve
 from unmask.inference.torch_engine import read_model
-from unmask.model.heads import new_masked_lm
 from unmask.report.task_page import render_curve, render_task
 from unmask.runs import RunDirectory, refuse_occupied
 from unmask.settings import Changes, read_settings
@@ -170,10 +168,6 @@ class Loaded:
     held_out: list[Any]
     """The test examples, or the development ones where there are none."""
 
-    def scratch(self, seed: int) -> Any:
-        """Return the same network with first weights of ``seed``."""
-        return new_masked_lm(self.found.config, torch.Generator().manual_seed(seed))
-
 
 def load_work(work: Work, settings: FinetuneSettings) -> Loaded:
     """Read the model and the examples. Raises UserError for what can not be used."""
@@ -259,7 +253,7 @@ def _controls(run: RunDirectory, loaded: Loaded, told: Report) -> dict[str, Mapp
         return {}
     cells, job = Cells(run.path / "controls"), loaded.job
     seed = job.settings.training.seed
-    jobs: dict[str, Callable[[], Job]] = {SCRATCH: lambda: replace(job, base=loaded.scratch(seed))}
+    jobs: dict[str, Callable[[], Job]] = {SCRATCH: lambda: replace(job, base=fresh_model(loaded.found, seed))}
     if job.block.name != "answer":  # an answer to another question is not in the context
         jobs[SHUFFLED] = lambda: replace(job, train=shuffled_labels(job.train, seed))
     return {
@@ -289,7 +283,7 @@ def _curve(out: Path, loaded: Loaded, told: Report) -> RunDirectory:
 def _grown(run: RunDirectory, loaded: Loaded, told: Report) -> RunDirectory:
     """Fill the cells of a curve that are missing, and write its figures and report."""
     work, job = loaded.work, loaded.job
-    arms: dict[str, Base] = {PRETRAINED: lambda _: job.base, SCRATCH: loaded.scratch}
+    arms: dict[str, Base] = {PRETRAINED: lambda _: job.base, SCRATCH: partial(fresh_model, loaded.found)}
     curve = Curve(
         job=job,
         held_out=loaded.held_out,
@@ -300,7 +294,7 @@ def _grown(run: RunDirectory, loaded: Loaded, told: Report) -> RunDirectory:
     with run.exclusive(), _resumable(run):
         cells = len(arms) * len(curve.counts) * curve.seeds
         told("plan", cells, cells, f"{cells} fine-tunings, about {duration(seconds_of(curve))}")
-        found = fill(curve, Cells(run.path / "cells"), told)
+        found = fill_cells(curve, Cells(run.path / "cells"), told)
         evaluation = {
             "format": "unmask-evaluation",
             "version": 1,

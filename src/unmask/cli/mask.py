@@ -19,7 +19,7 @@ from unmask.corpus.directory import Corpus
 from unmask.masking.effective import PARTS
 from unmask.masking.mask import Masked
 
-STYLES = {"masked": "bold white on dark_green", "random": "bold white on dark_orange3", "kept": "bold underline"}
+STYLES = {"masked": "bold white on dark_green", "random": "bold black on dark_orange", "kept": "bold underline"}
 """How a token of each kind is coloured."""
 
 SIGNS = {"masked": "[{}]", "random": "[{}]", "kept": "[={}]"}

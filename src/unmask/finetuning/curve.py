@@ -94,7 +94,7 @@ def seconds_of(curve: Curve) -> float:
     return cells * (steps * step + len(curve.counts) * evaluations * evaluation)
 
 
-def fill(curve: Curve, cells: Cells, told: Told) -> dict[str, dict[int, list[Cell]]]:
+def fill_cells(curve: Curve, cells: Cells, told: Told) -> dict[str, dict[int, list[Cell]]]:
     """Return the cells by arm and count, a cell a seed; those that are there already are not made again."""
     found: dict[str, dict[int, list[Cell]]] = {arm: {count: [] for count in curve.counts} for arm in curve.arms}
     total = len(curve.arms) * len(curve.counts) * curve.seeds

@@ -25,9 +25,10 @@ from unmask.finetuning.data import TaskData, prepare
 from unmask.finetuning.held_out import HeldOut
 from unmask.finetuning.objectives import OBJECTIVES
 from unmask.finetuning.settings import FinetuneSettings, rate_for, scales_of, steps_for
+from unmask.inference.resolve import Resolved
 from unmask.inference.task_predictor import TaskPredictor
 from unmask.inference.torch_tasks import TorchTaskEngine
-from unmask.model.heads import MaskedLM
+from unmask.model.heads import MaskedLM, new_masked_lm
 from unmask.model.tasks import START_AND_END, TaskModel, new_task_model
 from unmask.runs import RunDirectory
 from unmask.tasks.block import TaskBlock, TaskName
@@ -74,6 +75,11 @@ def new_block(name: TaskName, train: Sequence[Any], settings: FinetuneSettings) 
         normalize=name == "embed",
         null_margin=0.0 if may_be_nothing else None,
     )
+
+
+def fresh_model(found: Resolved, seed: int) -> MaskedLM:
+    """Return the network of ``found`` with first weights of ``seed``: what it would be without pre-training."""
+    return new_masked_lm(found.config, torch.Generator().manual_seed(seed))
 
 
 def digest_of(examples: Sequence[Any]) -> str:

@@ -76,7 +76,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A horizontal reference line."""
+    """A reference line: across the values of lines, or down through bars."""
 
     label: str
     value: float
@@ -153,16 +153,19 @@ def line_chart(
     return _chart(name, title=title, description=description, height=340, draw=draw)
 
 
-def bar_chart(name: str, *, title: str, description: str, x_label: str, rows: Sequence[BarRow]) -> Chart:
+def bar_chart(
+    name: str, *, title: str, description: str, x_label: str, rows: Sequence[BarRow], level: Level | None = None
+) -> Chart:
     """Draw bars from 0 to the right, a row's label above its bars, a bar's text at its end. Raises MissingExtra."""
     thickness, heading, space = 17, 22, 10  # pixels
     inner = sum(heading + space + thickness * len(row.bars) for row in rows)
     bars = [bar for row in rows for bar in row.bars]
+    top = LINE if level else 0
 
     def draw(canvas: Canvas, width: int) -> None:
         margin = 14 + CHARACTER * max((len(bar.text) for bar in bars), default=0)
-        axes = _axes(canvas, left=12, right=min(margin, 0.45 * width), bottom=40, top=0)
-        longest = max((max(bar.value, bar.high or 0) for bar in bars), default=0)
+        axes = _axes(canvas, left=12, right=min(margin, 0.45 * width), bottom=40, top=top)
+        longest = max([*(max(bar.value, bar.high or 0) for bar in bars), level.value if level else 0])
         axes.set_xlim(0, longest or 1)
         axes.set_ylim(inner, 0)
         axes.yaxis.set_visible(False)
@@ -177,8 +180,10 @@ def bar_chart(name: str, *, title: str, description: str, x_label: str, rows: Se
                 _draw_bar(axes, bar, place + thickness / 2, thickness - 3)
                 place += thickness
             place += space
+        if level:
+            _draw_down(axes, level)
 
-    return _chart(name, title=title, description=description, height=inner + 40, draw=draw)
+    return _chart(name, title=title, description=description, height=inner + 40 + top, draw=draw)
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
@@ -210,6 +215,15 @@ def _draw_bar(axes: Axes, bar: Bar, middle: float, thickness: float) -> None:
     axes.annotate(
         bar.text, (end, middle), xytext=(6, 0), textcoords="offset pixels", va="center", color=COLOURS["ink"],
         annotation_clip=False,
+    )  # fmt: skip
+
+
+def _draw_down(axes: Axes, level: Level) -> None:
+    """Draw a level through all bars, its name above them."""
+    axes.axvline(level.value, color=COLOURS["ink"], linewidth=1.5, linestyle=(0, (1, 2)))
+    axes.annotate(
+        level.label, (level.value, 1), xycoords=("data", "axes fraction"), xytext=(0, 4),
+        textcoords="offset pixels", ha="center", color=COLOURS[level.colour], annotation_clip=False,
     )  # fmt: skip
 
 

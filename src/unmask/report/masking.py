@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unmask.report.charts import Bar, BarRow, Chart, bar_chart
+from unmask.report.charts import Bar, BarRow, Chart, Level, bar_chart
 from unmask.report.html import Block, Details, Json, Prose, Section, Table, at, decimals, number, percent
 from unmask.report.learning import KINDS
 
@@ -29,7 +29,8 @@ def masking(run: Json, settings: Json) -> Section | None:
     blocks: list[Block] = [*_warnings(measured), _overall(measured, settings), _where(measured)]
     parts = at(measured, "by")
     cells = {part: _cells(parts, part) for part in PARTS}
-    blocks += [chart for part in ("word_length", "frequency") if (chart := _chart(part, cells[part])) is not None]
+    recipe = number(measured.get("recipe"))
+    blocks += [chart for part in ("word_length", "frequency") if (chart := _chart(part, cells[part], recipe))]
     tables = [_table(PARTS[part], cells[part]) for part in PARTS if cells[part]]
     if tables:
         blocks.append(Details("The figures behind the charts, and by position and source", tables))
@@ -78,20 +79,24 @@ def _overall(measured: Json, settings: Json) -> Table:
 def _where(measured: Json) -> Block:
     where = f"Measured before the training, on the first {decimals(measured.get('tokens'), 0)} tokens of the run."
     unasked = percent(measured.get("windows_unasked"))
-    return Prose(f"{where} In {unasked} of the windows nothing was selected: they teach nothing that time.")
+    words = f"{where} In {unasked} of the windows nothing was selected: they teach nothing that time."
+    shares = measured.get("window_shares")
+    if isinstance(shares, Sequence) and len(shares) == 3:
+        words += f" Nine in ten have {percent(shares[0], 0)} to {percent(shares[2], 0)} of their tokens selected."
+    return Prose(words)
 
 
-def _chart(part: str, cells: Sequence[Json]) -> Chart | None:
+def _chart(part: str, cells: Sequence[Json], recipe: float | None) -> Chart | None:
     rows, said = [], []
     for cell in cells:
         selected, error = number(cell.get("selected")), number(cell.get("error"))
         if selected is None or error is None:
             continue
         bar = Bar(
-            value=selected,
+            value=100 * selected,
             text=percent(selected),
-            low=max(0.0, selected - _Z * error),
-            high=min(1.0, selected + _Z * error),
+            low=100 * max(0.0, selected - _Z * error),
+            high=100 * min(1.0, selected + _Z * error),
         )
         rows.append(BarRow(str(cell.get("name")), [bar]))
         said.append(f"{cell.get('name')}: {percent(selected)}, the recipe asks for {percent(cell.get('recipe'))}")
@@ -101,8 +106,9 @@ def _chart(part: str, cells: Sequence[Json]) -> Chart | None:
         f"masked-{part}",
         title=f"Share of tokens selected. {PARTS[part]}",
         description=f"{'; '.join(said)}.",
-        x_label="share of tokens selected",
+        x_label="percent of tokens selected",
         rows=rows,
+        level=None if recipe is None else Level("the recipe", 100 * recipe),
     )
 
 

@@ -253,8 +253,11 @@ def _recipe(run: Json, settings: Json) -> Section:
     return Section("recipe", "Recipe", [Details("All settings", [table])])
 
 
-def render_curve(run: Json, settings: Json, evaluation: Json) -> str:
-    """Return the report of a label curve as one HTML document. Raises MissingExtra where matplotlib is missing."""
+def render_curve(run: Json, settings: Json, evaluation: Json, *, is_sketch: bool = False) -> str:
+    """Return the report of a label curve as one HTML document. Raises MissingExtra where matplotlib is missing.
+
+    ``is_sketch`` says that it is too small for its figures to be quoted.
+    """
     curve = at(evaluation, "curve")
     name = FIGURES.get(str(at(curve, "figure")), str(at(curve, "figure")))
     sections = [_curve_section(curve, name), _differences(curve, name), _recipe(run, settings)]
@@ -263,7 +266,7 @@ def render_curve(run: Json, settings: Json, evaluation: Json) -> str:
         Page(
             title="What pre-training is worth, by the number of labels",
             kicker=f"{TASKS.get(str(at(curve, 'task')), '')} \u00b7 {seeds} seeds \u00b7 {held_out} held-out examples",
-            lead=_curve_lead(curve, name),
+            lead=f"{'A sketch: a direction, not figures to quote. ' if is_sketch else ''}{_curve_lead(curve, name)}",
             opening=[_curve_chart(curve, name)],
             sections=sections,
             footer=FOOTER,
