@@ -57,7 +57,7 @@ BESIDE = {
     "majority": "always the commonest",
     "tfidf": "TF-IDF and logistic regression",
     "frequent_tag": "the usual tag of each word",
-    "window_overlap": "the passage most like the question",
+    "sentence_overlap": "from the sentence most like the question",
     "no_answer": "never an answer",
 }
 

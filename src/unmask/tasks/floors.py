@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ STRENGTHS = (1.0, 10.0, 100.0)
 _FEW = 5  # examples of a class below which there is nothing to choose a strength by
 
 _WORD = re.compile(r"\w+")
+_SENTENCE = re.compile(r"[^\n.!?]+(?:[.!?](?!\s)[^\n.!?]+)*")
 _TOKEN = re.compile(r"(?u)\w+|[^\w\s]")
 
 Truth = npt.NDArray[np.bool_]
@@ -140,13 +142,13 @@ def _repaired(tags: Sequence[str]) -> list[str]:
 
 
 def _answer(_: TaskBlock, train: Sequence[AnswerExample], held_out: Sequence[AnswerExample]) -> dict[str, list[Metric]]:
-    """Return the floor of the window that shares most with the question, as long as the usual answer."""
+    """Return the floor of the sentence that shares most with the question, cut to the length of a long answer."""
     lengths = [len(_WORD.findall(text)) for example in train for _, text in example.answers[:1]]
-    length = int(np.median(lengths)) if lengths else 1
+    length = int(np.quantile(lengths, 0.9)) if lengths else 1
     rarity = _rarity([example.context for example in (*train, *held_out)])
     true = [[text for _, text in example.answers] for example in held_out]
     overlap = [_overlapping(example, length, rarity) for example in held_out]
-    found = {"window_overlap": overlap}
+    found = {"sentence_overlap": overlap}
     if any(not example.answers for example in train):
         found["no_answer"] = [""] * len(held_out)
     return {name: answers(texts, true) for name, texts in found.items()}
@@ -158,18 +160,21 @@ def _rarity(texts: Sequence[str]) -> dict[str, float]:
 
 
 def _overlapping(example: AnswerExample, length: int, rarity: dict[str, float]) -> str:
-    """Return the words behind the place of the context that is most like the question (Richardson et al. 2013)."""
+    """Return the longest run of words that the question does not say, of the sentence that shares most with it.
+
+    At most ``length`` words; words count by how rare they are.
+    """
     asked = set(_WORD.findall(example.question.lower()))
-    words = list(_WORD.finditer(example.context))
-    if not words:
+    sentences = [list(_WORD.finditer(example.context, *span.span())) for span in _SENTENCE.finditer(example.context)]
+    if not any(sentences):
         return ""
-    weight = [rarity.get(word[0].lower(), 0.0) * (word[0].lower() in asked) for word in words]
-    total = np.concatenate(([0.0], np.cumsum(weight)))
-    wide = 2 * length + 4
-    near = [total[min(at + wide, len(words))] - total[max(0, at - wide)] for at in range(len(words))]
-    own = [total[min(at + length, len(words))] - total[at] for at in range(len(words))]
-    begin = int(np.argmax(np.array(near) - 2 * np.array(own)))  # beside the words of the question, not on them
-    return example.context[words[begin].start() : words[min(begin + length, len(words)) - 1].end()]
+    shared = [
+        sum(rarity.get(word, 0.0) for word in {found[0].lower() for found in words} & asked) for words in sentences
+    ]
+    best = sentences[int(np.argmax(shared))] or next(filter(None, sentences))
+    runs = [list(run) for is_asked, run in groupby(best, lambda found: found[0].lower() in asked) if not is_asked]
+    longest = max(runs or [best], key=len)[:length]
+    return example.context[longest[0].start() : longest[-1].end()]
 
 
 def _embed(_: TaskBlock, train: Sequence[EmbedExample], held_out: Sequence[EmbedExample]) -> dict[str, list[Metric]]:
