@@ -53,8 +53,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "notes" / f"page-{number}.txt").write_text("\n".join(sentences(5, 100 + number)), encoding="utf-8")
     (tmp_path / "tickets").mkdir()
     for seed, name in enumerate(("train", "dev", "test", "new")):
-        rows = [f'"{text}",{"data" if text.split()[2] < "m" else "flow"}' for text in sentences(40, seed)]
-        (tmp_path / "tickets" / f"{name}.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+        table = [f'"{text}",{"data" if text.split()[2] < "m" else "flow"}' for text in sentences(40, seed)]
+        (tmp_path / "tickets" / f"{name}.csv").write_text("\n".join(["text,label", *table]), encoding="utf-8")
     (tmp_path / "phrases.txt").write_text("in memory\nin order\n", encoding="utf-8")
     for name in ("tickets.jsonl.gz", "letters.csv", "letters.txt"):
         made = sentences(60, len(name))

@@ -71,11 +71,15 @@ def docstring_task(task: DefaultTask, corpus: Corpus) -> dict[str, list[Example]
     """
     split_of = _splits(corpus)
     found: dict[str, dict[str, Example]] = {name: {} for name in SPLITS}
+    unclear: set[str] = set()
     for documented in read_docstrings():
         split = split_of.get(document_id(documented.text))
-        if split is not None:
-            for example in _MAKERS[task](documented):
-                found[split][_digest(example)] = example
+        for example in _MAKERS[task](documented) if split is not None else ():
+            digest = _digest(example)
+            if any(rows.get(digest, example) != example for rows in found.values()):
+                unclear.add(digest)  # the same is asked elsewhere, with another answer
+            found[str(split)][digest] = example
+    found = {name: {key: row for key, row in rows.items() if key not in unclear} for name, rows in found.items()}
     if not all(found.values()):
         raise DataError(
             corpus.directory, "holds no docstrings of this machine; build it with: unmask corpus build docstrings"
@@ -202,8 +206,8 @@ _ALIASES = {"sklearn": ("scikit", "learn", "sklearn"), "torch": ("pytorch", "tor
 
 def _balanced(splits: dict[str, list[Example]]) -> dict[str, list[Example]]:
     """Return the passages of the commonest packages, as many of each as there are, up to MOST_OF_A_PACKAGE."""
-    common = Counter(example["label"] for example in splits["train"]).most_common(PACKAGES)
-    kept = {label for label, _ in common}
+    counts = Counter(example["label"] for example in splits["train"])
+    kept = set(sorted(counts, key=lambda label: (-counts[label], label))[:PACKAGES])
     found: dict[str, list[Example]] = {}
     for name, examples in splits.items():
         taken: dict[str, int] = defaultdict(int)

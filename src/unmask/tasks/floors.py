@@ -162,18 +162,17 @@ def _rarity(texts: Sequence[str]) -> dict[str, float]:
 def _overlapping(example: AnswerExample, length: int, rarity: dict[str, float]) -> str:
     """Return the longest run of words that the question does not say, of the sentence that shares most with it.
 
-    At most ``length`` words; words count by how rare they are.
+    The last ``length`` words of it at most; words count by how rare they are.
     """
     asked = set(_WORD.findall(example.question.lower()))
     sentences = [list(_WORD.finditer(example.context, *span.span())) for span in _SENTENCE.finditer(example.context)]
     if not any(sentences):
         return ""
-    shared = [
-        sum(rarity.get(word, 0.0) for word in {found[0].lower() for found in words} & asked) for words in sentences
-    ]
+    said = [{found[0].lower() for found in words} & asked for words in sentences]
+    shared = [sum(rarity.get(word, 0.0) for word in words) for words in said]
     best = sentences[int(np.argmax(shared))] or next(filter(None, sentences))
     runs = [list(run) for is_asked, run in groupby(best, lambda found: found[0].lower() in asked) if not is_asked]
-    longest = max(runs or [best], key=len)[:length]
+    longest = max(runs or [best], key=len)[-length:]
     return example.context[longest[0].start() : longest[-1].end()]
 
 
