@@ -335,3 +335,90 @@ def test_rare_labels_weigh_more_where_it_was_asked(base: Path, tmp_path: Path) -
         "rare": pytest.approx(80 / (2 * 10)),
     }
     assert batch.weights[batch.num_asked :].sum() == 0
+
+
+def quick(base: Path, task: str, rows: list[dict[str, Any]], out: Path, **settings: Any) -> RunDirectory:
+    train, dev = (
+        write(out.with_name(f"{out.name}-{name}.jsonl"), rows[part::2]) for part, name in enumerate(("a", "b"))
+    )
+    chosen = {**FAST, "training.epochs": 10, "optimizer.learning_rate": 2e-3, **settings}
+    return unmask.finetune(base, task, train, dev, out, settings=chosen, controls=False, progress=False)
+
+
+def test_a_text_may_have_several_labels_or_none(base: Path, tmp_path: Path) -> None:
+    rows = []
+    for row in rows_of("classify", 240, 3):
+        labels = [word for word in ("array", "kernel", "memory") if f" {word}" in row["text"]]
+        rows.append({"text": row["text"], "label": labels})
+    run = quick(base, "classify", rows, tmp_path / "run", **{"task.multi_label": True})
+    found = run.evaluation["task"]
+    assert set(found["figures"]) == {"accuracy", "macro_f1", "micro_f1"}
+    assert found["floors"]["tfidf"]["micro_f1"]["value"] > 0.7
+    assert "probe" not in found
+    model = unmask.load(run)
+    [first, none] = model.classify(["The small array returns the large array in order 3 times.", "Nothing."])
+    assert [one["label"] for one in first if one["score"] >= 0.5] in (["array"], [])
+    assert sum(one["score"] for one in none) < 2
+
+
+def test_two_texts_are_read_as_a_pair(base: Path, tmp_path: Path) -> None:
+    chance = random.Random(0)
+    rows = []
+    for text in sentences(300, 5):
+        subject = text.split()[2]
+        same = chance.random() < 0.5
+        asked = subject if same else SUBJECTS[(SUBJECTS.index(subject) + 1 + chance.randrange(8)) % 10]
+        rows.append({"text": f"The {subject}", "text_pair": f"the {asked}", "label": "same" if same else "other"})
+    run = quick(base, "classify", rows, tmp_path / "run", **{"training.epochs": 3})
+    model = unmask.load(run)
+    alone, paired = model.classify(["The array"]), model.classify(["The array"], ["the array"])
+    assert alone[0][0]["score"] != paired[0][0]["score"]
+    assert run.evaluation["task"]["figures"]["accuracy"]["value"] > 0.4
+
+
+def test_pairs_without_scores_are_contrasted(base: Path, tmp_path: Path) -> None:
+    rows = [
+        {"sentence1": text, "sentence2": f"about {text.split()[2]} and {text.split()[-2]}"}
+        for text in sentences(200, 6)
+    ]
+    run = quick(base, "embed", rows, tmp_path / "run")
+    found = run.evaluation["task"]
+    assert found["headline"] == "accuracy"
+    assert found["figures"]["accuracy"]["value"] > 0.05  # by chance one in a hundred
+    vectors = unmask.load(run).embed([row["sentence1"] for row in rows[:4]])
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_it_abstains_where_it_is_less_sure_than_the_risk_asks(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = rows_of("classify", 400, 8)
+    chance = random.Random(1)
+    for row in rows:
+        if any(f" in {place} " in row["text"] for place in PLACES[:4]):  # what these say is open
+            row["label"] = chance.choice(("data", "flow"))
+    run = quick(base, "classify", rows, tmp_path / "run", **{"task.risk": 0.1, "training.epochs": 4})
+    assert 0.5 < run.state["task"]["threshold"] <= 1
+    assert main(["predict", str(run.path), str(tmp_path / "run-b.jsonl")]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    told = [line for line in lines if line["prediction"] is not None]
+    assert 0 < len(told) < len(lines)
+    assert all(line["score"] >= run.state["task"]["threshold"] for line in told)
+    assert np.mean([line["prediction"] != line["label"] for line in told]) <= 0.1
+
+
+def test_texts_that_hold_next_to_nothing_have_an_answer(
+    base: Path, data: Callable[[str], dict[str, Path]], tmp_path: Path
+) -> None:
+    files = data("tag")
+    run = unmask.finetune(
+        base, "tag", files["train"], files["dev"], tmp_path / "run", settings={**FAST, "training.epochs": 1},
+        controls=False, progress=False,
+    )  # fmt: skip
+    model = unmask.load(run)
+    assert model.tag([]) == []
+    assert model.tag(["", " \n", "\u200d"])[:2] == [[], []]
+    long = "The small array returns the large array in order. " * 400
+    assert len(long) == 20_000
+    for entity in model.tag([long])[0]:
+        assert long[entity["start"] : entity["end"]] == entity["word"]

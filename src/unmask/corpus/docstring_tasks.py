@@ -9,7 +9,7 @@ words that ought to have a tag have none; the score of a perfect tagger is below
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Literal
@@ -47,18 +47,22 @@ PLAIN_KEPT = 0.18
 PACKAGES = 10
 """Classes: the packages with most passages."""
 MOST_OF_A_PACKAGE = 600
-"""Passages of one package and split."""
+"""Passages of one package and split, fewer where one of the packages has fewer: the classes are balanced."""
+
+QUESTIONS_A_DOCSTRING = 2
+"""So that long lists of parameters do not outweigh all else."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
 _TOKEN = re.compile(r"\w+(?:\.\w+)*|[^\w\s]")
 _TYPE = r"(?: ?\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\))?"
 _HEAD = re.compile(rf"{_TYPE} ?:\s+")  # what stands between the name of an entry and its description
-_DESCRIBED = re.compile(rf"{_TYPE}: (?P<what>[^\n]{{15,}}?)(?=\.(?:\s+[A-Z]|\s*$|\n)|\n|$)")
+_DESCRIBED = re.compile(rf"{_TYPE}: (?P<what>[^\n]{{9,}}?[^\n.:,])(?=\.(?:\s+[A-Z]|\s*$|\n)|\n|$)")
+_PARAMETER = re.compile(r"\*{0,2}[^\W\d]\w*")
 _QUESTIONS = (
     "What does the parameter {} of {} do?",
     "What is {} in {}?",
     "What should be given as {} to {}?",
-    "Which meaning has the argument {} of {}?",
+    "What is the meaning of the argument {} of {}?",
 )
 _ABSENT_OF_TEN = 2  # questions in ten have no answer
 
@@ -164,24 +168,31 @@ def _tokens(text: str, start: int, end: int, spans: list[tuple[Span, str | None]
 
 
 def _asked(documented: Documented) -> Iterator[Example]:
-    """Yield a question about each described parameter, and now and then about one that this docstring has not."""
+    """Yield questions about described parameters, and now and then about one that this docstring has not."""
     described: dict[str, re.Match[str]] = {}
     for span in documented.spans:
+        name = documented.text[span.start : span.end]
         found = _DESCRIBED.match(documented.text, span.end) if span.role == "param" else None
-        if found and (span.start == 0 or documented.text[span.start - 1] == "\n"):
-            described.setdefault(documented.text[span.start : span.end], found)
-    for name, found in described.items():
-        chance = blake2b(f"{documented.name} {name}".encode(), digest_size=4).digest()
+        at_head = span.start == 0 or documented.text[span.start - 1] == "\n"
+        if found and at_head and _PARAMETER.fullmatch(name):
+            described.setdefault(name, found)
+    chances = {name: blake2b(f"{documented.name} {name}".encode(), digest_size=4).digest() for name in described}
+    for name in sorted(described, key=lambda name: (chances[name], name))[:QUESTIONS_A_DOCSTRING]:
+        found, chance = described[name], chances[name][1:]
         asked, answers = name, [{"text": found["what"], "answer_start": found.start("what")}]
         if chance[0] % 10 < _ABSENT_OF_TEN:
             asked, answers = _ABSENT[chance[1] % len(_ABSENT)], []
             if re.search(rf"\b{asked}\b", documented.text):
                 continue
-        short = ".".join(documented.name.split(".")[-2:])
-        question = _QUESTIONS[chance[2] % len(_QUESTIONS)].format(asked, short)
-        yield {
-            "id": f"{documented.name}:{asked}", "question": question, "context": documented.text, "answers": answers,
-        }  # fmt: skip
+        question = _QUESTIONS[chance[2] % len(_QUESTIONS)].format(asked, _said(documented.name))
+        row = {"question": question, "context": documented.text, "answers": answers}
+        yield {"id": _digest(row), **row}
+
+
+def _said(name: str) -> str:
+    """Return a dotted name as people say it: its last two parts, private modules left out."""
+    *modules, last = name.split(".")
+    return ".".join([*[part for part in modules if not part.startswith("_")], last][-2:])
 
 
 _ABSENT = (
@@ -193,29 +204,41 @@ _ABSENT = (
 
 
 def _placed(documented: Documented) -> Iterator[Example]:
-    """Yield the passages of a docstring that do not name its package."""
-    names = {documented.package, *_ALIASES.get(documented.package, ())}
+    """Yield the passages of a docstring that do not name its package, not even as a part of another name."""
+    names = _ALIASES.get(documented.package, re.compile(re.escape(documented.package), re.IGNORECASE))
     for line in documented.text.splitlines():
-        words = re.findall(r"\w+", line.lower())
-        if len(words) >= 2 * FEWEST_WORDS and not names & set(words):
+        if len(re.findall(r"\w+", line)) >= 2 * FEWEST_WORDS and not names.search(line):
             yield {"text": line, "label": documented.package}
 
 
-_ALIASES = {"sklearn": ("scikit", "learn", "sklearn"), "torch": ("pytorch", "torch", "aten"), "PIL": ("pil", "pillow")}
+_ALIASES = {
+    package: re.compile(names, re.IGNORECASE)
+    for package, names in {
+        "huggingface_hub": r"hugging.?face|\bhf|hf_|_hf",
+        "matplotlib": r"matplotlib|pyplot|\b(?:mpl|plt)(?:\b|_)",
+        "networkx": r"networkx|\bnx\b",
+        "numpy": r"numpy|\bnp\b",
+        "sklearn": r"sklearn|scikit",
+        "torch": r"torch|\baten\b",
+        "PIL": r"\bpil\b|pillow",
+    }.items()
+}
+"""Names of a package that people use beside its own."""
 
 
 def _balanced(splits: dict[str, list[Example]]) -> dict[str, list[Example]]:
-    """Return the passages of the commonest packages, as many of each as there are, up to MOST_OF_A_PACKAGE."""
+    """Return passages of the commonest packages, of each as many as the rarest of them has, MOST_OF_A_PACKAGE at most."""
     counts = Counter(example["label"] for example in splits["train"])
     kept = set(sorted(counts, key=lambda label: (-counts[label], label))[:PACKAGES])
     found: dict[str, list[Example]] = {}
     for name, examples in splits.items():
-        taken: dict[str, int] = defaultdict(int)
+        most = min(MOST_OF_A_PACKAGE, *Counter(row["label"] for row in examples if row["label"] in kept).values())
+        taken: Counter[str] = Counter()
         found[name] = []
         for example in examples:
             label = example["label"]
-            if label in kept and taken[label] < MOST_OF_A_PACKAGE:
-                taken[label] += 1
+            taken[label] += 1
+            if label in kept and taken[label] <= most:
                 found[name].append(example)
     return found
 

@@ -176,7 +176,7 @@ def _covered(encoding: Encoding, text: str) -> Ints:
         if piece[:1].isspace() or piece[-1:].isspace():
             offsets[token] = start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
             offsets[token, 1] = max(offsets[token])  # a token of nothing but space covers nothing
-    if not text.isascii():
+    if len(offsets) and not text.isascii():
         following = np.append(offsets[1:, 0], len(text))
         for token, limit in enumerate(following):
             while offsets[token, 1] < limit and unicodedata.category(text[offsets[token, 1]]) in _JOINED:
