@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -71,32 +73,76 @@ def test_sentences_without_tags_are_thinned_the_same_way_every_time() -> None:
     assert plain == [text for text, spans in tagged(many) if not spans]
 
 
+def asked(text: str, number: int) -> list[docstring_tasks.Example]:
+    """Return the questions about ``text``; another number is another throw of the dice."""
+    return list(docstring_tasks._asked(documented(text, name=f"package._module.Total.of{number}")))
+
+
 def test_answers_stand_where_they_say() -> None:
-    rows = list(docstring_tasks._asked(documented(DOCSTRING)))
+    rows = [row for number in range(30) for row in asked(DOCSTRING, number)]
+    said = {row["question"]: [answer["text"] for answer in row["answers"]] for row in rows if row["answers"]}
     for row in rows:
         for answer in row["answers"]:
             assert row["context"][answer["answer_start"] :].startswith(answer["text"])
-    answers = {row["id"].partition(":")[2]: [answer["text"] for answer in row["answers"]] for row in rows}
-    texts = [text for found in answers.values() for text in found]
-    assert "The axis along which the entries of the matrix are summed up" in texts or "axis" not in answers
-    assert all("total" in row["question"] for row in rows)
+    about = {"axis": ["The axis along which the entries of the matrix are summed up"]}
+    about["dtype"] = ["The type of the numbers that come out"]  # and not what is said after it
+    for question, texts in said.items():
+        assert texts == about["axis" if "axis" in question else "dtype"]
+        assert "Total.of" in question
+        assert "_module" not in question  # people do not say where it is hidden
+    assert len({row["id"] for row in rows}) == len(rows)
 
 
 def test_a_question_without_an_answer_asks_for_what_is_not_there() -> None:
-    rows = [
-        row
-        for number in range(60)
-        for row in docstring_tasks._asked(documented(DOCSTRING, name=f"package.module.total{number}"))
-    ]
+    rows = [row for number in range(60) for row in asked(DOCSTRING, number)]
     absent = [row for row in rows if not row["answers"]]
     assert 5 < len(absent) < 50
-    assert all(row["id"].partition(":")[2] not in row["context"].replace("_", " ").split() for row in absent)
+    for row in absent:
+        about = set(row["question"].strip("?").split()) & set(docstring_tasks._ABSENT)
+        assert about
+        assert not about & set(row["context"].split())
 
 
-def test_passages_do_not_name_their_package() -> None:
+@pytest.mark.parametrize(
+    "entry",
+    ["what : int\n    One of:", "{what} : int\n    A name that a template fills in.", "what : int\n    Tiny."],
+    ids=["it goes on in a list", "its name is no name", "it is too short"],
+)
+def test_a_description_that_is_none_is_not_asked_for(entry: str) -> None:
+    rows = asked(f"Return what was asked for by the caller.\n\nParameters\n----------\n{entry}\n", 0)
+    assert rows == []
+
+
+def test_a_long_list_of_parameters_gives_few_questions() -> None:
+    entries = "".join(f"p{n} : int\n    The parameter with the number {n} of all.\n" for n in range(9))
+    found = asked(f"Return what was asked for by the caller.\n\nParameters\n----------\n{entries}", 0)
+    assert 0 < len(found) <= docstring_tasks.QUESTIONS_A_DOCSTRING
+
+
+@pytest.mark.parametrize(
+    ("package", "told"),
+    [
+        ("numpy", "Of course np.dot does the very same thing as well"),
+        ("networkx", "A NetworkX graph is what all of this is about today"),
+        ("huggingface_hub", "The HF_HOME variable says where all of the files are kept"),
+        ("scipy", "See what scipy.linalg has to say about it in the end"),
+        ("sympy", "All of SymPyDeprecationWarning is of no use to us at all"),
+    ],
+)
+def test_passages_do_not_name_their_package(package: str, told: str) -> None:
     plain = "No name is told in this long line of many plain words."
-    text = f"This is how package does the many things that it was written for.\n\n{plain}"
-    assert [row["text"] for row in docstring_tasks._placed(documented(text))] == [plain]
+    of = documented(f"{told}.\n\n{plain}", package=package)
+    assert told in of.text
+    assert [row["text"] for row in docstring_tasks._placed(of)] == [plain]
+
+
+def test_classes_are_balanced_in_every_split() -> None:
+    rows = [{"text": str(n), "label": "abc"[min(n % 7, 2)]} for n in range(70)]
+    found = docstring_tasks._balanced({"train": rows, "test": rows[:21]})
+    assert {name: Counter(row["label"] for row in part) for name, part in found.items()} == {
+        "train": {"a": 10, "b": 10, "c": 10},
+        "test": {"a": 3, "b": 3, "c": 3},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +209,16 @@ def test_the_command_writes_files_that_are_read(
     out = tmp_path / "tasks"
     words = ["tasks", "--task", task, "--corpus", str(corpus.directory), "--out", str(out)]
     assert main(words) == 0
-    for name in command.NAMES.values():
-        assert read_examples(task, out / f"{name}.jsonl")
+    card = json.loads((out / "manifest.json").read_text())
+    assert card["corpus"] == corpus.manifest.fingerprint
+    for name, split in docstring_task(task, corpus).items():
+        of = card["splits"][command.NAMES[name]]
+        read = read_examples(task, out / of["file"])
+        assert of["examples"] == len(split) == len(read)
+        assert sum(of["labels"].values()) >= len(read)
+        if task == "answer":
+            given = {row["id"]: tuple((one["answer_start"], one["text"]) for one in row["answers"]) for row in split}
+            assert {example.id: example.answers for example in read} == given
     assert main(words) == 2
     assert "is already there" in capsys.readouterr().err
     assert main(["tasks", "--task", "sing", "--out", str(tmp_path / "b")]) == 2

@@ -28,7 +28,7 @@ from unmask.finetuning.settings import FinetuneSettings
 from unmask.inference.resolve import resolve
 from unmask.inference.torch_engine import read_model
 from unmask.masking.mask import mask_rows
-from unmask.report.task_page import render_curve
+from unmask.report.curve_page import render_curve
 from unmask.runs import RunDirectory, refuse_occupied
 from unmask.settings import read_settings
 from unmask.tasks.examples import TagExample

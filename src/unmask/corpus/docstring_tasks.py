@@ -70,7 +70,8 @@ _ABSENT_OF_TEN = 2  # questions in ten have no answer
 def docstring_task(task: DefaultTask, corpus: Corpus) -> dict[str, list[Example]]:
     """Return the examples of ``task`` by split, each a row of the task's file format, in an order of no meaning.
 
-    tag: ``tokens``, ``tags``; answer: ``id``, ``question``, ``context``, ``answers``; classify: ``text``, ``label``.
+    tag: ``tokens``, ``tags``; answer: ``id``, ``question``, ``context``, ``answers`` (``answer_start`` counts code
+    points); classify: ``text``, ``label``.
     Deterministic for the same packages and corpus. Raises DataError where the corpus holds no docstrings.
     """
     split_of = _splits(corpus)
@@ -190,9 +191,9 @@ def _asked(documented: Documented) -> Iterator[Example]:
 
 
 def _said(name: str) -> str:
-    """Return a dotted name as people say it: its last two parts, private modules left out."""
-    *modules, last = name.split(".")
-    return ".".join([*[part for part in modules if not part.startswith("_")], last][-2:])
+    """Return a dotted name as people say it: its last two parts, without modules that are private."""
+    *above, last = name.split(".")
+    return ".".join([*[part for part in above if not re.match(r"_[a-z]", part)], last][-2:])
 
 
 _ABSENT = (
@@ -223,11 +224,11 @@ _ALIASES = {
         "PIL": r"\bpil\b|pillow",
     }.items()
 }
-"""Names of a package that people use beside its own."""
+"""Where a package goes by more than its name."""
 
 
 def _balanced(splits: dict[str, list[Example]]) -> dict[str, list[Example]]:
-    """Return passages of the commonest packages, of each as many as the rarest of them has, MOST_OF_A_PACKAGE at most."""
+    """Return passages of the commonest packages, of each as many as the rarest of them has (MOST_OF_A_PACKAGE)."""
     counts = Counter(example["label"] for example in splits["train"])
     kept = set(sorted(counts, key=lambda label: (-counts[label], label))[:PACKAGES])
     found: dict[str, list[Example]] = {}

@@ -72,6 +72,7 @@ class Encoder:
         self._tokenizer = parse_tokenizer(tokenizer.to_str())
         self._tokenizer.encode_special_tokens = True
         self._segment = segment
+        self._parts_words = _parts_words(self._tokenizer)
         self._refused = np.array([i for i in vocabulary.special_ids if i != vocabulary.unk_id], dtype=np.int64)
 
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
@@ -83,13 +84,30 @@ class Encoder:
             tokens, words = tokens[kept], words[kept]
             begins = np.ones(len(tokens), dtype=np.bool_)
             begins[1:] = words[1:] != words[:-1]
+            offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)[kept]
+            if not self._parts_words:
+                begins |= _behind_space(text, offsets[:, 0])
             if self._segment is not None:
-                offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)[kept, 0]
-                begins = _segmented(begins, offsets, *self._segment(text))
+                begins = _segmented(begins, offsets[:, 0], *self._segment(text))
+            begins[1:] &= offsets[1:, 0] >= offsets[:-1, 1]  # tokens of one character are never parted
             yield tokens, begins
 
     def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
         return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+
+
+def _parts_words(tokenizer: Tokenizer) -> bool:
+    """Return whether the pre-tokenizer cuts between two words; that of Gemma and Llama takes a whole text for one."""
+    text = tokenizer.normalizer.normalize_str("a a") if tokenizer.normalizer else "a a"
+    return tokenizer.pre_tokenizer is not None and len(tokenizer.pre_tokenizer.pre_tokenize_str(text)) > 1
+
+
+def _behind_space(text: str, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return (T,) whether a run of white space begins at a token of ``text`` or since the token before it."""
+    space = np.array([False, *(character.isspace() for character in text)])
+    runs = np.cumsum(space[1:] & ~space[:-1])
+    before = np.concatenate(([0], runs))[np.minimum(offsets + 1, len(runs))]
+    return np.diff(before, prepend=0) > 0
 
 
 def _segmented(
@@ -97,14 +115,12 @@ def _segmented(
 ) -> npt.NDArray[np.bool_]:
     """Return (T,) ``begins``, but inside ``parts`` of the text where words ``starts``, at the tokens that reach it.
 
-    ``offsets`` (T,) are the code points at which tokens begin; several tokens of one character are never parted.
+    ``offsets`` (T,) are the code points at which tokens begin.
     """
     changed = begins.copy()
-    first = np.ones(len(offsets), dtype=np.bool_)
-    first[1:] = offsets[1:] != offsets[:-1]
     for begin, end in parts:
         inside = (offsets >= begin) & (offsets < end)
-        changed[inside] = first[inside] & np.isin(offsets[inside], list(starts))
+        changed[inside] = np.isin(offsets[inside], list(starts))
         behind = np.flatnonzero(offsets >= end)
         changed[behind[:1]] = True
     return changed

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from unmask.corpus.roles import declared_roles, require_roles, roles_of, write_roles
 from unmask.errors import ModelError
 from unmask.settings import Settings
 
@@ -28,13 +29,6 @@ PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 SPECIAL = (PAD, UNK, CLS, SEP, MASK)
 """Special tokens of the tokenizers that are trained here; their ids are 0 to 4."""
 
-_FAMILIES = {
-    "pad": (PAD, "<pad>", "<|padding|>"),
-    "unk": (UNK, "<unk>"),
-    "cls": (CLS, "<cls>", "<s>"),
-    "sep": (SEP, "<sep>", "</s>"),
-    "mask": (MASK, "<mask>"),
-}
 _UNUSED = re.compile(r"\[unused\d+\]|<unused\d+>|<extra_id_\d+>|<madeupword\d+>")
 _ALPHABET_SHARE = 4  # single characters take at most one in four places of a WordPiece vocabulary, the rest is [UNK]
 _BYTES = 256
@@ -54,7 +48,7 @@ class TokenizerSettings(Settings):
     lowercase: bool = False
     """Fold case (and, in WordPiece, accents) before tokens are made."""
     path: Path | None = None
-    """A tokenizer.json to use as it stands, or the folder that holds it, instead of training one."""
+    """A tokenizer.json to use as it stands, or the Hugging Face folder that holds it, instead of training one."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -93,20 +87,26 @@ def train_tokenizer(texts: Sequence[str], settings: TokenizerSettings) -> Tokeni
 def load_tokenizer(path: Path) -> Tokenizer:
     """Return the tokenizer in the file ``path`` or in the folder ``path``, its padding and truncation switched off.
 
-    Raises ModelError where there is none or it lacks a token that is needed.
+    Roles of tokens that only the Hugging Face files beside it declare are written into its post-processor. Raises
+    ModelError where there is none or it lacks a token that is needed.
     """
     file = path / "tokenizer.json" if path.is_dir() else path
     try:
         text = file.read_text(encoding="utf-8")
         tokenizer = parse_tokenizer(text)
     except FileNotFoundError:
-        raise ModelError(f"{file}: there is no such tokenizer") from None
+        way_out = "transformers.AutoTokenizer.from_pretrained(...).save_pretrained(...) writes one"
+        raise ModelError(f"{file}: there is no such tokenizer; {way_out}") from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise ModelError(f"{file}: can not be read as a tokenizer.json ({error})") from None
+    declared = declared_roles(file, tokenizer)
+    shown = roles_of(tokenizer)
     try:
-        vocabulary_of(tokenizer)
+        require_roles(shown | declared)
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from None
+    if shown | declared != shown:
+        write_roles(tokenizer, shown | declared)
     return tokenizer
 
 
@@ -125,21 +125,22 @@ def parse_tokenizer(text: str) -> Tokenizer:
 
 
 def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
-    """Return the vocabulary, its special tokens found by the names of the known families.
+    """Return the vocabulary, its special tokens found by their roles.
 
-    Raises ModelError that names the token that is missing.
+    Raises ModelError that names the tokens that are missing.
     """
-    ids = tokenizer.get_vocab(with_added_tokens=True)
-    role = {name: next((ids[token] for token in family if token in ids), None) for name, family in _FAMILIES.items()}
-    for name, family in _FAMILIES.items():
-        if role[name] is None and name != "unk":
-            raise ModelError(f"the tokenizer has no {name} token, none of {', '.join(family)}; give one that has")
+    ids, roles = tokenizer.get_vocab(with_added_tokens=True), roles_of(tokenizer)
+    require_roles(roles)
     special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     special |= {number for token, number in ids.items() if _UNUSED.fullmatch(token)}
-    special |= {number for number in role.values() if number is not None}
+    special |= set(roles.values())
     return Vocabulary(
         size=max(ids.values()) + 1,
-        **{f"{name}_id": number for name, number in role.items()},  # type: ignore[arg-type]  # None was refused above
+        pad_id=roles["pad"],
+        unk_id=roles.get("unk"),
+        cls_id=roles["cls"],
+        sep_id=roles["sep"],
+        mask_id=roles["mask"],
         special_ids=tuple(sorted(special)),
         ordinary_ids=np.array(sorted(set(ids.values()) - special), dtype=np.int32),
     )

@@ -103,7 +103,7 @@ def fit(job: Job, out: Path, listener: Listener, **more: Any) -> RunDirectory:
         parent=dict(job.origin),
         corpus=job.origin.get("corpus"),
         task=job.block.plain(),
-        examples={"train": _described(job.train), "development": _described(job.development)},
+        examples={"train": described(job.train), "development": described(job.development)},
         model={
             "parameters": sum(parameter.numel() for parameter in plan.model.parameters()),
             "config": asdict(job.base.config),
@@ -115,10 +115,7 @@ def fit(job: Job, out: Path, listener: Listener, **more: Any) -> RunDirectory:
 
 def refit(run: RunDirectory, job: Job, listener: Listener) -> RunDirectory:
     """Go on with ``run``, which was stopped, and return it trained. Raises RunError where the examples are others."""
-    recorded = run.state["examples"]
-    for name, examples in (("train", job.train), ("development", job.development)):
-        if _described(examples) != recorded[name]:
-            raise RunError(f"{run.path}: was started on other {name} examples; bring those back or start a new run")
+    refuse_other_examples(run, job)
     plan = replace(planned(job), max_steps=run.state["max_steps"])
     run.update(attempt=run.state["attempt"] + 1, status="running")
     return _trained(run, plan, listener)
@@ -143,7 +140,16 @@ def _trained(run: RunDirectory, plan: Plan, listener: Listener) -> RunDirectory:
     raise Stopped(f"stopped at step {run.state['step']:,}; go on with: unmask finetune --resume {run.path}")
 
 
-def _described(examples: Sequence[Any]) -> dict[str, Any]:
+def refuse_other_examples(run: RunDirectory, job: Job) -> None:
+    """Raise RunError where ``run`` was started on other examples than those of ``job``."""
+    recorded = run.state["examples"]
+    for name, examples in (("train", job.train), ("development", job.development)):
+        if described(examples) != recorded[name]:
+            raise RunError(f"{run.path}: was started on other {name} examples; bring those back or start a new run")
+
+
+def described(examples: Sequence[Any]) -> dict[str, Any]:
+    """Return how many examples there are and their digest, as run.json keeps it."""
     return {"count": len(examples), "digest": digest_of(examples)}
 
 

@@ -5,41 +5,31 @@ Reads no weights and needs no torch: an engine does that with what is found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tokenizers import Tokenizer
-
-from unmask.corpus.tokenizer import Vocabulary, load_tokenizer, vocabulary_of
+from unmask.corpus.tokenizer import load_tokenizer, vocabulary_of
 from unmask.errors import ModelError
+from unmask.inference.published import CONFIGURATION, from_folder, from_hub, is_hub_name
+from unmask.inference.resolved import Resolved
 from unmask.model.config import EncoderConfig
 from unmask.runs import RunDirectory
 from unmask.tasks.block import TaskBlock
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """All that is needed to use a model."""
-
-    config: EncoderConfig
-    weights: Path
-    """A safetensors file whose checksum holds."""
-    tokenizer: Tokenizer
-    vocabulary: Vocabulary
-    origin: dict[str, Any]
-    """Where it comes from: path, kind, step, corpus."""
-    task: TaskBlock | None = None
-    """What it was fine-tuned to; None where it is a language model."""
-
-
 def resolve(where: Path) -> Resolved:
-    """Return the model that ``where`` names: a run directory. Raises ModelError where it is none."""
-    if not where.exists():
-        raise ModelError(f"{where}: there is no such model; give a run directory")
-    if not (where / "run.json").is_file():
-        raise ModelError(f"{where}: is not a run directory (there is no run.json in it)")
-    return _from_run(RunDirectory(where))
+    """Return the model that ``where`` names: a run directory, a folder in Hugging Face's form, ORG/NAME on its hub.
+
+    Raises ModelError where it is none, or is not whole.
+    """
+    if (where / "run.json").is_file():
+        return _from_run(RunDirectory(where))
+    if (where / CONFIGURATION).is_file():
+        return from_folder(where)
+    if where.exists():
+        raise ModelError(f"{where}: is not a model (there is no run.json in it, and no {CONFIGURATION})")
+    if is_hub_name(where):
+        return from_hub(str(where))
+    raise ModelError(f"{where}: there is no such model; give a run, a Hugging Face folder, or ORG/NAME on its hub")
 
 
 def _from_run(run: RunDirectory) -> Resolved:
@@ -48,11 +38,13 @@ def _from_run(run: RunDirectory) -> Resolved:
         why = damaged[0] if damaged else "it has no checkpoint yet"
         raise ModelError(f"{run.path}: has no model that can be used: {why}")
     state = run.state
-    tokenizer = load_tokenizer(run.path / "tokenizer.json")
+    file = run.path / "tokenizer.json"
+    tokenizer = load_tokenizer(file)
     return Resolved(
         config=EncoderConfig(**state["model"]["config"]),
-        weights=checkpoint.model,
+        weights=(checkpoint.model,),
         tokenizer=tokenizer,
+        tokenizer_file=file,
         vocabulary=vocabulary_of(tokenizer),
         origin={"path": str(run.path), "kind": "run", "step": checkpoint.step, "corpus": state["corpus"]},
         task=TaskBlock.from_plain(state["task"]) if state["task"] else None,

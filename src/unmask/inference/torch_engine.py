@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,14 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from unmask.batch import IGNORE_INDEX, Batch, collate
 from unmask.errors import ModelError
-from unmask.inference.resolve import Resolved
-from unmask.model.heads import MaskedLM
+from unmask.inference.resolved import Resolved
+from unmask.model.heads import MaskedLM, initialise_head
+from unmask.model.hub.families import TABLES
+from unmask.model.hub.tensors import Converted, from_published, read_tensors
 from unmask.model.tasks import START_AND_END, TaskModel
 
 TOKENS_AT_ONCE = 8192
@@ -25,7 +27,8 @@ TOKENS_AT_ONCE = 8192
 def read_model(found: Resolved) -> MaskedLM:
     """Return the language model of ``found`` with its weights, in evaluation mode.
 
-    Raises ModelError where they do not fit, or where it was fine-tuned and is no language model any more.
+    An encoder that was published without a head gets a new one, the same every time, and ``has_new_head`` says so.
+    Raises ModelError where the weights do not fit, or where it was fine-tuned and is no language model any more.
     """
     if found.task is not None:
         raise ModelError(
@@ -33,8 +36,24 @@ def read_model(found: Resolved) -> MaskedLM:
             "use unmask predict, or name the model that it was made from"
         )
     model = MaskedLM(found.config)
-    load_weights(model, found.weights)
+    if found.model_type is None:
+        load_weights(model, *found.weights)
+        return model.eval()
+    published = converted(found)
+    if not published.has_head:
+        initialise_head(model, torch.Generator().manual_seed(0))
+    _refuse_broken(published.weights, found.weights[0].parent)
+    model.load_state_dict(published.weights, strict=published.has_head)
     return model.eval()
+
+
+def converted(found: Resolved) -> Converted:
+    """Return the published tensors of ``found`` under our names. Raises ModelError that names its folder."""
+    assert found.model_type is not None, "a run has our own names"
+    try:
+        return from_published(read_tensors(found.weights), TABLES[found.model_type], found.config)
+    except MisfitError as error:
+        raise ModelError(f"{found.origin['path']}: does not fit its configuration: it {error}") from None
 
 
 def read_task_model(found: Resolved) -> TaskModel:
@@ -44,7 +63,7 @@ def read_task_model(found: Resolved) -> TaskModel:
         raise ModelError(f"{found.origin['path']}: was not fine-tuned to a task; do so with unmask finetune")
     outputs = START_AND_END if task.name == "answer" else len(task.labels)
     model = TaskModel(found.config, task.name, outputs, task.pooling)
-    load_weights(model, found.weights)
+    load_weights(model, *found.weights)
     return model.eval()
 
 
@@ -62,9 +81,13 @@ def load_weights(model: nn.Module, path: Path) -> None:
             f"{path}: does not fit its configuration: {name} is {shapes.get(name, 'missing')}, "
             f"{expected.get(name, 'nothing')} is expected ({len(wrong)} such)"
         )
+    _refuse_broken(weights, path)
+    model.load_state_dict(weights)
+
+
+def _refuse_broken(weights: Mapping[str, Tensor], path: Path) -> None:
     if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
         raise ModelError(f"{path}: holds numbers that are not finite, in {broken[0]}; take another checkpoint")
-    model.load_state_dict(weights)
 
 
 class TorchEngine:
@@ -74,7 +97,7 @@ class TorchEngine:
         """Take ``model`` as it is, in evaluation mode."""
         self.model = model.eval()
         self.pad_id = pad_id
-        self.hidden_size, self.max_length = model.config.hidden_size, model.config.max_position_embeddings
+        self.hidden_size, self.max_length = model.config.hidden_size, model.config.longest_row
 
     @torch.no_grad()
     def logits(self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[int]) -> npt.NDArray[np.float32]:

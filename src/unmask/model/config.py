@@ -69,6 +69,12 @@ class EncoderConfig:
     global_rope_theta: float = 160_000.0
     local_rope_theta: float = 10_000.0
     type_vocab_size: int = 2
+    norm_eps: float | None = None
+    """Added to variances in norms; None is what the family was published with."""
+    position_offset: int = 0
+    """Which learned position a window begins at; those before it stand empty (RoBERTa)."""
+    embedding_size: int | None = None
+    """Width of the table of tokens, where it is not the hidden one (ELECTRA)."""
 
     def __post_init__(self) -> None:
         """Refuse what can not be built."""
@@ -84,6 +90,11 @@ class EncoderConfig:
             )
         if self.local_attention % 2:
             raise ModelError(f"model.local_attention must be even (half to each side), got {self.local_attention}")
+        if self.longest_row < 1:
+            raise ModelError(
+                f"max_position_embeddings must leave room behind the first {self.position_offset} positions, "
+                f"got {self.max_position_embeddings}"
+            )
         if not 0 <= self.pad_id < self.vocab_size:
             raise ModelError(f"the padding id {self.pad_id} is outside the vocabulary of {self.vocab_size}")
 
@@ -93,6 +104,21 @@ class EncoderConfig:
         return self.hidden_size // self.num_attention_heads
 
     @property
+    def embedding_width(self) -> int:
+        """Width of the table of tokens."""
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def eps(self) -> float:
+        """What is added to variances in norms."""
+        return self.norm_eps if self.norm_eps is not None else {"modernbert": 1e-5, "bert": 1e-12}[self.family]
+
+    @property
+    def longest_row(self) -> int:
+        """Tokens of the longest row that was meant to be read."""
+        return self.max_position_embeddings - self.position_offset
+
+    @property
     def layer_kinds(self) -> tuple[LayerKind, ...]:
         """Which layers see the whole document and which a window of it, from the first layer up."""
         every = self.global_attn_every_n_layers
@@ -100,10 +126,10 @@ class EncoderConfig:
 
     def check_row_length(self, row_length: int) -> None:
         """Raise ModelError where rows are longer than the learned positions reach; rotary positions have no end."""
-        if self.family == "bert" and row_length > self.max_position_embeddings:
+        if self.family == "bert" and row_length > self.longest_row:
             raise ModelError(
                 f"rows of {row_length} tokens do not fit model.max_position_embeddings = "
-                f"{self.max_position_embeddings}: shorten the rows, or raise it before training"
+                f"{self.longest_row}: shorten the rows, or raise it before training"
             )
 
 

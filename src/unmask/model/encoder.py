@@ -33,15 +33,14 @@ class Bricks:
     layer: type[PreNormLayer | PostNormLayer]
     bias: bool
     """Whether matrices and norms inside the encoder and the head have a bias."""
-    norm_eps: float
     first_norm: Callable[[nn.Module], nn.Module]
     """What becomes of the attention norm of the first layer, which reads the embeddings' norm."""
     final_norm: Callable[[nn.Module], nn.Module]
     """What becomes of the norm after the last layer."""
 
-    def norm(self, config: EncoderConfig) -> nn.LayerNorm:
-        """Return a norm over the hidden width."""
-        return nn.LayerNorm(config.hidden_size, eps=self.norm_eps, bias=self.bias)
+    def norm(self, config: EncoderConfig, width: int | None = None) -> nn.LayerNorm:
+        """Return a norm over ``width``, by default the hidden one."""
+        return nn.LayerNorm(width or config.hidden_size, eps=config.eps, bias=self.bias)
 
 
 def _kept(norm: nn.Module) -> nn.Module:
@@ -58,7 +57,6 @@ BRICKS: Final[dict[Family, Bricks]] = {
         mlp=GatedFeedForward,
         layer=PreNormLayer,
         bias=False,
-        norm_eps=1e-5,
         first_norm=_left_out,
         final_norm=_kept,
     ),
@@ -67,7 +65,6 @@ BRICKS: Final[dict[Family, Bricks]] = {
         mlp=FeedForward,
         layer=PostNormLayer,
         bias=True,
-        norm_eps=1e-12,
         first_norm=_kept,
         final_norm=_left_out,
     ),
@@ -83,7 +80,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         bricks = BRICKS[config.family]
-        self.embeddings = bricks.embeddings(config, bricks.norm(config))
+        self.embeddings = bricks.embeddings(config, bricks.norm(config, config.embedding_width))
         self.layers = nn.ModuleList(
             bricks.layer(
                 Attention(config, bias=bricks.bias),

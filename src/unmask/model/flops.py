@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from unmask.model.config import EncoderConfig
-from unmask.model.heads import MaskedLM
+from unmask.model.heads import shape_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Flops:
 
 def num_parameters(config: EncoderConfig) -> int:
     """Return the number of trained parameters, the tied table counted once."""
-    return sum(parameter.numel() for parameter in _shape_of(config).parameters())
+    return sum(parameter.numel() for parameter in shape_of(config).parameters())
 
 
 def flops_per_token(config: EncoderConfig, row_length: int, asked_share: float) -> Flops:
@@ -41,20 +40,14 @@ def flops_per_token(config: EncoderConfig, row_length: int, asked_share: float) 
     counted in full for packed and local layers too, since a dense mask saves nothing. What the last layer does after
     attention is done at the asked positions alone.
     """
-    model = _shape_of(config)
+    model = shape_of(config)
     last = model.model.layers[-1]
     after_attention = _matmul_parameters(last) - _matmul_parameters(last.get_submodule("attn.Wqkv"))
     for_all = _matmul_parameters(model.model) - after_attention
-    for_asked = after_attention + _matmul_parameters(model.head) + config.vocab_size * config.hidden_size
+    for_asked = after_attention + _matmul_parameters(model.head) + config.vocab_size * config.embedding_width
     attention = 4 * row_length * config.hidden_size * config.num_hidden_layers
     forward = 2 * (for_all + asked_share * for_asked) + attention
     return Flops(forward, 2 * forward)
-
-
-def _shape_of(config: EncoderConfig) -> MaskedLM:
-    """Return the model without storage."""
-    with torch.device("meta"):
-        return MaskedLM(config)
 
 
 def _matmul_parameters(module: nn.Module) -> int:

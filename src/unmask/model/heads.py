@@ -17,14 +17,14 @@ from unmask.model.init import initialise
 
 
 class PredictionHead(nn.Module):
-    """Dense, GELU, norm: (..., D) to (..., D)."""
+    """Dense, GELU, norm: (..., D) to the width of the embeddings."""
 
     def __init__(self, config: EncoderConfig) -> None:
         """Lay out the matrix and the norm."""
         super().__init__()
         bricks = BRICKS[config.family]
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=bricks.bias)
-        self.norm = bricks.norm(config)
+        self.dense = nn.Linear(config.hidden_size, config.embedding_width, bias=bricks.bias)
+        self.norm = bricks.norm(config, config.embedding_width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return what the decoder reads."""
@@ -41,12 +41,15 @@ class TiedDecoder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
     def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
-        """Return (M, V) from ``hidden`` (M, D) and ``table`` (V, D)."""
+        """Return (M, V) from ``hidden`` and ``table`` (V, ...) of the same width."""
         return F.linear(hidden, table, self.bias)
 
 
 class MaskedLM(nn.Module):
     """An encoder that names hidden tokens."""
+
+    has_new_head = False
+    """Whether the head was drawn for an encoder that came without one: what it says is chance until it is trained."""
 
     def __init__(self, config: EncoderConfig) -> None:
         """Assemble encoder, head and tied decoder; see ``new_masked_lm`` for weights to train from."""
@@ -67,8 +70,19 @@ class MaskedLM(nn.Module):
 
 def new_masked_lm(config: EncoderConfig, generator: torch.Generator) -> MaskedLM:
     """Return a model with the initial weights of its family, drawn from ``generator`` and from no other chance."""
-    with torch.device("meta"):  # torch's own initial weights would cost time and touch the global generator
-        model = MaskedLM(config)
+    model = shape_of(config)  # torch's own initial weights would cost time and touch the global generator
     model.to_empty(device=generator.device)
     initialise(model, config, generator)
     return model
+
+
+def shape_of(config: EncoderConfig) -> MaskedLM:
+    """Return the model without storage."""
+    with torch.device("meta"):
+        return MaskedLM(config)
+
+
+def initialise_head(model: MaskedLM, generator: torch.Generator) -> None:
+    """Give the head of ``model`` the initial weights of its family, drawn from ``generator``."""
+    initialise(nn.ModuleDict({"head": model.head, "decoder": model.decoder}), model.config, generator)
+    model.has_new_head = True

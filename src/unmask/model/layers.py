@@ -29,22 +29,30 @@ class TokenEmbeddings(nn.Module):
 
 
 class SummedEmbeddings(nn.Module):
-    """BERT: token, sentence and learned position, summed and normalised."""
+    """BERT: token, sentence and learned position, summed and normalised.
+
+    RoBERTa counts positions from a later one, DistilBERT has no sentences, ELECTRA widens what it has summed.
+    """
 
     def __init__(self, config: EncoderConfig, norm: nn.Module) -> None:
         """Lay out the three tables."""
         super().__init__()
-        self.tok_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        width, kinds = config.embedding_width, config.type_vocab_size
+        self.first_position = config.position_offset
+        self.tok_embeddings = nn.Embedding(config.vocab_size, width)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
+        self.token_type_embeddings = nn.Embedding(kinds, width) if kinds else None
         self.norm = norm
+        self.project = nn.Identity() if width == config.hidden_size else nn.Linear(width, config.hidden_size)
 
     def forward(self, input_ids: Tensor, positions: Tensor, token_type_ids: Tensor | None) -> Tensor:
         """Return (R, L, D); without ``token_type_ids`` all is of the first sentence."""
-        types = self.token_type_embeddings
-        sentence = types.weight[0] if token_type_ids is None else types(token_type_ids)
-        normed: Tensor = self.norm(self.tok_embeddings(input_ids) + sentence + self.position_embeddings(positions))
-        return normed
+        summed = self.tok_embeddings(input_ids)
+        if (types := self.token_type_embeddings) is not None:
+            summed = summed + (types.weight[0] if token_type_ids is None else types(token_type_ids))
+        summed = summed + self.position_embeddings(positions + self.first_position)
+        widened: Tensor = self.project(self.norm(summed))
+        return widened
 
 
 class GatedFeedForward(nn.Module):

@@ -1,4 +1,4 @@
-"""The report of a fine-tuning, and that of a label curve: what was reached, beside what is reached without.
+"""The report of a fine-tuning: what was reached, beside what is reached without.
 
 What bites: a figure on the examples that chose the weights is no test figure, and the page says which of the two it is.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unmask.report.charts import Bar, BarRow, Chart, Level, Series, bar_chart, line_chart
+from unmask.report.charts import Bar, BarRow, Chart, Series, bar_chart, line_chart
 from unmask.report.html import (
     ABSENT,
     Block,
@@ -30,44 +30,15 @@ from unmask.report.html import (
     render_page,
 )
 from unmask.report.run_page import FOOTER
-
-TASKS = {
-    "classify": "Classification of texts",
-    "tag": "Tagging of words",
-    "answer": "Answers from a context",
-    "embed": "Vectors of texts",
-}
-FIGURES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "entity_f1": "strict entity F1",
-    "precision": "precision",
-    "recall": "recall",
-    "tag_accuracy": "accuracy of tags",
-    "f1": "F1 of words",
-    "exact_match": "exact match",
-    "spearman": "Spearman's correlation",
-}
-BESIDE = {
-    "pretrained": "pre-trained",
-    "scratch": "the same network from scratch",
-    "probe": "frozen states and a linear probe",
-    "shuffled": "shuffled labels",
-    "majority": "always the commonest",
-    "tfidf": "TF-IDF and logistic regression",
-    "frequent_tag": "the usual tag of each word",
-    "sentence_overlap": "from the sentence most like the question",
-    "no_answer": "never an answer",
-}
+from unmask.report.task_words import BESIDE, FIGURES, TASKS, capital, recipe
 
 
 def render_task(run: Json, settings: Json, metrics: Sequence[Json], evaluation: Json) -> str:
     """Return the report of a fine-tuning as one HTML document. Raises MissingExtra where matplotlib is missing."""
     task = at(evaluation, "task")
     headline = str(at(task, "headline"))
-    reached, name = read_figure(at(task, "figures", headline)), _capital(FIGURES.get(headline, headline))
-    sections = [_reached(task, headline), _trust(task), _learning(metrics), _recipe(run, settings)]
+    reached, name = read_figure(at(task, "figures", headline)), capital(FIGURES.get(headline, headline))
+    sections = [_reached(task, headline), _trust(task), _learning(metrics), recipe(run, settings)]
     held_out = "test" if at(task, "held_out") == "test" else "development"
     chosen_by = "" if held_out == "test" else " These examples also chose the weights: a test set would score lower."
     return render_page(
@@ -80,10 +51,6 @@ def render_task(run: Json, settings: Json, metrics: Sequence[Json], evaluation: 
             footer=FOOTER,
         )
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _kicker(run: Json, task: object) -> str:
@@ -115,7 +82,7 @@ def _tiles(task: object, held_out: str) -> Tiles:
         if figure is not None:
             low, high = figure.interval or (figure.value, figure.value)
             hint = f"95\u202f% interval [{low:.3f}, {high:.3f}], {held_out} examples"
-            tiles.append(Tile(_capital(FIGURES.get(str(name), str(name))), f"{figure.value:.3f}", hint=hint))
+            tiles.append(Tile(capital(FIGURES.get(str(name), str(name))), f"{figure.value:.3f}", hint=hint))
     return Tiles(tiles)
 
 
@@ -148,7 +115,7 @@ def _reached(task: object, headline: str) -> Section:
     blocks: list[Block] = [Prose(text)]
     if rows:
         said = "; ".join(f"{label}: {value}" for label, value, _ in table)
-        title = f"{_capital(name)} on held-out examples: more is better"
+        title = f"{capital(name)} on held-out examples: more is better"
         blocks.append(bar_chart("reached", title=title, description=said, x_label=name, rows=rows))
     blocks.append(Details("The figures behind the chart", [Table(name, ("", name, "this model minus it"), table)]))
     return Section("reached", "What was reached, and without", blocks)
@@ -238,107 +205,3 @@ def _learning(metrics: Sequence[Json]) -> Section | None:
         levels=[],
     )
     return Section("learning", "How it learned", [chart])
-
-
-def _recipe(run: Json, settings: Json) -> Section:
-    rows = [
-        (f"{group}.{name}", plain(value))
-        for group, values in settings.items()
-        if isinstance(values, Mapping)
-        for name, value in values.items()
-    ]
-    work = at(run, "work")
-    rows += [(str(name), plain(value)) for name, value in (work.items() if isinstance(work, Mapping) else ())]
-    table = Table("Settings and files", ("", "value"), rows, words=2)
-    return Section("recipe", "Recipe", [Details("All settings", [table])])
-
-
-def render_curve(run: Json, settings: Json, evaluation: Json, *, is_sketch: bool = False) -> str:
-    """Return the report of a label curve as one HTML document. Raises MissingExtra where matplotlib is missing.
-
-    ``is_sketch`` says that it is too small for its figures to be quoted.
-    """
-    curve = at(evaluation, "curve")
-    name = FIGURES.get(str(at(curve, "figure")), str(at(curve, "figure")))
-    sections = [_curve_section(curve, name), _differences(curve, name), _recipe(run, settings)]
-    seeds, held_out = decimals(at(curve, "seeds"), 0), decimals(at(curve, "held_out"), 0)
-    return render_page(
-        Page(
-            title="What pre-training is worth, by the number of labels",
-            kicker=f"{TASKS.get(str(at(curve, 'task')), '')} \u00b7 {seeds} seeds \u00b7 {held_out} held-out examples",
-            lead=f"{'A sketch: a direction, not figures to quote. ' if is_sketch else ''}{_curve_lead(curve, name)}",
-            opening=[_curve_chart(curve, name)],
-            sections=sections,
-            footer=FOOTER,
-        )
-    )
-
-
-def _counts(curve: object) -> list[str]:
-    found = at(curve, "counts")
-    return [plain(count).replace(",", "") for count in found] if isinstance(found, Sequence) else []
-
-
-def _curve_lead(curve: object, name: str) -> str:
-    differences = at(curve, "differences")
-    won: list[str] = []
-    lost: list[str] = []
-    for key, value in differences.items() if isinstance(differences, Mapping) else ():
-        figure = read_figure(value)
-        if figure is None or figure.interval is None:
-            continue
-        (won if figure.interval[0] > 0 else lost).append(f"{str(key).rpartition(' ')[2]} labels ({figure.text()})")
-    if not won:
-        return f"At no number of labels is pre-training told apart from the same network from scratch, by {name}."
-    rest = f" It is not told apart at {', '.join(lost)}." if lost else ""
-    return f"Pre-training is ahead of the same network from scratch, in {name}, at {', '.join(won)}.{rest}"
-
-
-def _curve_chart(curve: object, name: str) -> Chart:
-    counts = _counts(curve)
-    x = [float(count) for count in counts]
-    series: list[Series] = []
-    for group in ("arms", "floors"):
-        found = at(curve, group)
-        for label, by_count in found.items() if isinstance(found, Mapping) else ():
-            values = [read_figure(at(by_count, count)) for count in counts]
-            y = [None if value is None else value.value for value in values]
-            colour = f"series-{len(series) + 1}"
-            series.append(Series(label=BESIDE.get(str(label), str(label)), x=x, y=y, colour=colour, markers=True))
-    return line_chart(
-        "labels",
-        title=f"{_capital(name)} on held-out examples, by the number of labelled ones",
-        description="; ".join(f"{one.label}: {', '.join(decimals(value) for value in one.y)}" for one in series),
-        x_label="labelled examples",
-        y_label=name,
-        series=series,
-        levels=list[Level](),
-    )
-
-
-def _curve_section(curve: object, name: str) -> Section:
-    counts = _counts(curve)
-    rows = []
-    for group in ("arms", "floors"):
-        found = at(curve, group)
-        for label, by_count in found.items() if isinstance(found, Mapping) else ():
-            figures = [read_figure(at(by_count, count)) for count in counts]
-            rows.append(
-                (BESIDE.get(str(label), str(label)), *(ABSENT if one is None else one.text() for one in figures))
-            )
-    text = (
-        "Means over seeds with intervals over seeds and held-out examples together. Under one seed all arms see the "
-        "same labelled examples, and the smaller draws are part of the larger ones."
-    )
-    return Section("figures", "The figures", [Prose(text), Table(name, ("", *counts), rows)])
-
-
-def _differences(curve: object, name: str) -> Section:
-    found = at(curve, "differences")
-    rows = []
-    for key, value in found.items() if isinstance(found, Mapping) else ():
-        figure = read_figure(value)
-        rows.append((str(key), ABSENT if figure is None else figure.text(), decimals(at(value, "p_holm"), 3)))
-    text = "Paired by seed and example; p of all sign flips over the seeds, corrected for being several (Holm)."
-    table = Table(f"Difference in {name}", ("", "difference", "p"), rows)
-    return Section("differences", "Is the difference real?", [Prose(text), table])

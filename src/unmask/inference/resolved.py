@@ -1,0 +1,32 @@
+"""What a model is, once it is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from unmask.corpus.tokenizer import Vocabulary
+from unmask.model.config import EncoderConfig
+from unmask.tasks.block import TaskBlock
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """All that is needed to use a model."""
+
+    config: EncoderConfig
+    weights: tuple[Path, ...]
+    """The files of its tensors; those of a run have checksums that hold."""
+    tokenizer: Tokenizer
+    tokenizer_file: Path
+    """Where the tokenizer was read from."""
+    vocabulary: Vocabulary
+    origin: dict[str, Any]
+    """Where it comes from: path, kind; step and corpus of a run, model_type of a published model."""
+    task: TaskBlock | None = None
+    """What it was fine-tuned to; None where it is a language model."""
+    model_type: str | None = None
+    """The family whose names its tensors bear; None where they bear ours."""
