@@ -66,7 +66,8 @@ def page() -> str:
 def _group(name: str, group: Settings, of: str = "") -> str:
     """Return a heading, what the group is for and a table of its settings."""
     what = (type(group).__doc__ or "").partition("\n")[0].replace("``", "`")
-    lines = [f"## {name}{of}", "", what, "", "| setting | default | values | what it does |", "| --- | --- | --- | --- |"]
+    head = ["| setting | default | values | what it does |", "| --- | --- | --- | --- |"]
+    lines = [f"## {name}{of}", "", what, "", *head]
     return "\n".join([*lines, *_rows(name, group), ""])
 
 

@@ -108,10 +108,21 @@ def test_the_rate_falls_over_the_run_as_its_schedule_says(batches: StepBatches) 
         [batch] = run(step)
         share = batch.num_asked / int((~torch.isin(batch.input_ids, torch.tensor([0, 2, 3]))).sum())
         assert share == pytest.approx(0.6 - 0.4 * (step + 0.5) / 10, abs=0.06)
+        assert run.rate_in_force(step) == {"mlm_probability": pytest.approx(0.6 - 0.4 * (step + 0.5) / 10)}
     rates = rates_of(run)
     assert rates["recipe"] == pytest.approx(0.6)
     assert rates["end"]["recipe"] == pytest.approx(0.2)
     assert rates["end"]["selected"] == pytest.approx(0.2, abs=0.03)
+
+
+def test_a_run_of_open_length_hides_as_half_way(batches: StepBatches) -> None:
+    """So a trial step costs what a step of the run costs on average, however far it is from the first."""
+    falling = MaskingSettings(mlm_probability=0.6, schedule="linear", final_probability=0.2)
+    still_open, constant = replace(batches, masking=falling), MaskingSettings(mlm_probability=0.4)
+    for step in (0, 1000):
+        [found], [expected] = still_open(step), replace(batches, masking=constant)(step)
+        assert torch.equal(found.labels, expected.labels)
+    assert replace(batches, masking=constant).rate_in_force(0) == {}
 
 
 def test_static_masks_are_the_same_in_every_epoch_and_dynamic_ones_are_not(batches: StepBatches) -> None:

@@ -145,6 +145,8 @@ def test_controls_and_floors_stand_beside_the_model(
     assert found["probe"]["accuracy"]["value"] > 0.5
     assert found["trust"]["fitted"]["temperature"] > 0
     assert found["held_out"] == "development"
+    assert main(["runs", "show", str(out)]) == 0
+    assert "scratch (control)" in capsys.readouterr().out
     assert not list((out / "controls").glob("*.run"))
 
 
@@ -204,7 +206,11 @@ def test_a_run_that_is_stopped_and_resumed_ends_bit_equal(
 
 
 def test_a_curve_is_paired_resumable_and_says_what_it_is_worth(
-    base: Path, data: Callable[[str], dict[str, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path,
+    data: Callable[[str], dict[str, Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     files, made = data("classify"), []
     make = Cells.make
@@ -232,7 +238,11 @@ def test_a_curve_is_paired_resumable_and_says_what_it_is_worth(
     assert len(found["arms"]["scratch"]["20"]["seeds"]) == 2
     assert set(found["differences"]) == {"pretrained - scratch at 20", "pretrained - scratch at 160"}
     assert found["floors"]["tfidf"]["160"] > 0.9
-    assert "Label" in (run.path / "report.html").read_text() or "labels" in (run.path / "report.html").read_text()
+    assert "by the number of labels" in (run.path / "report.html").read_text()
+    assert main(["runs", "show", str(run.path)]) == 0
+    assert main(["runs", "list", str(run.path.parent)]) == 0
+    assert "pretrained - scratch at 20" in capsys.readouterr().out
+    assert main(["fill", str(run.path), "a [MASK]"]) == 2
 
 
 def test_examples_of_a_draw_are_nested_and_the_same_for_all_arms(

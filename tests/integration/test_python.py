@@ -176,7 +176,7 @@ def test_a_unit_with_a_wrong_answer_is_refused(
         (lambda c, p: unmask.pretrain(c, resume=p, budget="5m"), "has its own corpus, budget; leave that out"),
         (lambda c, p: unmask.pretrain(resume=p), "holds no run"),
         (lambda c, p: unmask.build_corpus(p / "no", p / "out"), "no"),
-        (lambda c, p: unmask.evaluate(p), "is not a run directory"),
+        (lambda c, p: unmask.evaluate(p), "is not a model"),
         (lambda c, p: unmask.load(p / "no"), "there is no such model"),
     ],
 )

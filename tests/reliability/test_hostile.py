@@ -160,8 +160,8 @@ COMMANDS = [
     ("pretrain --resume run-cut-state", "run-cut-state/run.json: is damaged (it is not a JSON object)"),
     ("pretrain --resume run-flipped-state", "run-flipped-state/run.json: is "),
     ("pretrain --resume run-cut-settings", "run-cut-settings/settings.yaml: is damaged (its checksum does not hold)"),
-    ("evaluate none", "none: there is no such model; give a run directory"),
-    ("evaluate mine", "mine: is not a run directory (there is no run.json in it)"),
+    ("evaluate none", "none: there is no such model; give a run, a Hugging Face folder, or ORG/NAME on its hub"),
+    ("evaluate mine", "mine: is not a model (there is no run.json in it, and no config.json)"),
     ("evaluate run --documents 0", "Invalid value for '--documents'"),
     ("evaluate run --split train", "Invalid value for '--split'"),
     ("evaluate run --corpus mine", "mine: is not a corpus, it has no manifest.json"),
@@ -233,4 +233,7 @@ def test_a_corpus_of_another_tokenizer_is_refused(
     assert main(["corpus", "build", "good.txt", "--out", str(other), "tokenizer.vocab_size=100", "--quiet"]) == 0
     answer = ask(capsys, "evaluate", "run", "--corpus", other)
     assert answer.code == 2
-    assert answer.err == f"unmask: {other}: was made with another tokenizer than the model; build it with the model's\n"
+    assert answer.err == (
+        f"unmask: {other}: was made with another tokenizer than the model; build it with the model's: "
+        "unmask corpus build SOURCE --out DIR tokenizer.path=run/tokenizer.json\n"
+    )

@@ -95,6 +95,17 @@ def test_a_run_that_is_ended_is_gone_on_with(
     assert (RunDirectory(out).state["status"], RunDirectory(out).state["step"]) == ("finished", 6)
 
 
+def test_a_rate_of_masking_that_falls_goes_on_where_it_was(
+    made_corpus: Corpus, tmp_path: Path, strike: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    strike(loop, "train_step", signal.SIGINT, call=3)
+    out = tmp_path / "run"
+    assert ask(capsys, *new_run(made_corpus.directory, out, "masking.schedule=linear", steps=6), "--quiet").code == 75
+    assert ask(capsys, "pretrain", "--resume", out, "--quiet").code == 0
+    rates = [line["mlm_probability"] for line in RunDirectory(out).metrics() if line["kind"] == "train"]
+    assert rates == pytest.approx([0.3 - 0.15 * (step + 0.5) / 6 for step in range(6)])
+
+
 def test_a_second_ctrl_c_does_not_wait_for_a_checkpoint(
     made_corpus: Corpus, tmp_path: Path, strike: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -227,7 +227,28 @@ def test_shares_that_can_not_be(values: dict[str, float], line: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_shares_that_add_up_only_but_for_rounding() -> None:
-    chosen = MaskingSettings.parse({"mask_replace_prob": 0.7 + 0.1, "random_replace_prob": 0.2})
-    masked = mask(pack([(0, 0, 500)], 512), chosen)
-    assert not (masked.kind == KEPT).any()
+@pytest.mark.parametrize(
+    ("masked", "random", "kinds"),
+    [
+        (0.7, 0.2, {MASKED, RANDOM, KEPT}),
+        (0.7 + 0.1, 0.2, {MASKED, RANDOM}),  # more than 1 by rounding
+        (0.7 + 0.2, 0.1, {MASKED, RANDOM}),  # less than 1 by rounding
+        (1.0, 0.0, {MASKED}),
+        (0.0, 1.0, {RANDOM}),
+        (0.0, 0.0, {KEPT}),
+    ],
+)
+def test_mixes_hold_to_the_last_place(masked: float, random: float, kinds: set[int]) -> None:
+    chosen = MaskingSettings.parse({"mask_replace_prob": masked, "random_replace_prob": random, "mlm_probability": 1})
+    rows = pack([(number, 0, 510) for number in range(40)], 512)
+    assert set(mask(rows, chosen).kind[~rows.special].tolist()) == kinds
+
+
+@pytest.mark.parametrize("unit", ["token", "word", "span"])
+def test_nothing_is_hidden_at_rate_0_and_every_ordinary_token_at_rate_1(unit: str) -> None:
+    rows = in_words([60] * 50, 3)
+    chosen = MaskingSettings.parse({"unit": unit, "mlm_probability": 1})
+    assert np.array_equal(mask(rows, chosen).labels != IGNORE_INDEX, ~rows.special)
+    none = mask_rows(rows, chosen, mask_id=MASK, ordinary_ids=ORDINARY, seed=1, epoch=np.zeros(50, np.int64), rate=0.0)
+    assert np.array_equal(none.input_ids, rows.input_ids)
+    assert (none.labels == IGNORE_INDEX).all()

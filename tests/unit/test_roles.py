@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
+from unmask.corpus.build import CorpusSettings, Source, build_corpus
 from unmask.corpus.roles import roles_of
-from unmask.corpus.tokenizer import Vocabulary, load_tokenizer, tokenizer_fingerprint, vocabulary_of
+from unmask.corpus.tokenizer import TokenizerSettings, Vocabulary, load_tokenizer, tokenizer_fingerprint, vocabulary_of
 from unmask.errors import ModelError
 
 
@@ -65,6 +67,11 @@ def test_the_older_processors_name_both_ends(
     assert five(vocabulary_of(tokenizer)) == (0, 1, 2, 3, 4)
 
 
+def test_of_two_known_names_the_first_counts() -> None:
+    names = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<pad>", "<unk>", "<s>", "</s>", "<mask>")
+    assert five(vocabulary_of(tokenizer_of(*names))) == (0, 1, 2, 3, 4)
+
+
 def test_two_tokens_with_mask_in_their_names_are_no_mask() -> None:
     assert "mask" not in roles_of(tokenizer_of("<unk>", "<mask_1>", "<mask_2>"))
 
@@ -85,6 +92,14 @@ def test_roles_that_the_files_beside_declare_stay_with_the_tokenizer(tmp_path: P
     assert five(vocabulary_of(again)) == (0, 1, 2, 3, 4)
     assert tokenizer_fingerprint(again) == tokenizer_fingerprint(loaded)
     assert again.encode("a b").ids == [2, 5, 6, 3]
+
+
+def test_a_folder_that_transformers_wrote(tmp_path: Path) -> None:
+    names = {"pad_token": "<nil>", "unk_token": "<?>", "cls_token": "<from>", "sep_token": "<to>"}
+    tokenizer = tokenizer_of(*names.values(), "<blank>")
+    whole = PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="<blank>", **names)  # type: ignore[no-untyped-call]
+    whole.save_pretrained(tmp_path)
+    assert five(vocabulary_of(load_tokenizer(tmp_path))) == (0, 1, 2, 3, 4)
 
 
 def test_the_configuration_counts_before_the_map_and_a_token_that_is_not_there_for_nothing(tmp_path: Path) -> None:
@@ -119,5 +134,20 @@ def test_what_the_refusal_of_a_missing_mask_says_to_do_helps(tmp_path: Path, mon
     with pytest.raises(ModelError, match=r"tokenizer\.json: the tokenizer has no cls, mask token; add") as caught:
         load_tokenizer(tmp_path)
     assert "\n" not in str(caught.value)
-    exec(re.sub(r".*in Python: ", "", str(caught.value)), {})  # noqa: S102
+    exec(re.sub(r".*in Python: ", "", str(caught.value)), {})
     assert five(vocabulary_of(load_tokenizer(tmp_path))) == (0, 1, 5, 2, 6)
+
+
+def test_a_tokenizer_that_does_not_serve_is_refused_before_any_text_is_read(tmp_path: Path) -> None:
+    tokenizer_of("[PAD]", "[UNK]", "[CLS]", "[SEP]").save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "text.txt").write_text("a b\n\n" * 20)
+    told: list[str] = []
+    with pytest.raises(ModelError, match="no mask token"):
+        build_corpus(
+            [Source(name="a", where=str(tmp_path / "text.txt"))],
+            tmp_path / "out",
+            CorpusSettings(),
+            TokenizerSettings(path=tmp_path),
+            progress=lambda stage, done, total: told.append(stage),
+        )
+    assert not told

@@ -11,14 +11,16 @@ import typer
 from unmask.cli.corpus import training_corpus
 from unmask.cli.figures import print_figures
 from unmask.cli.measure import evaluate_model
+from unmask.cli.starting import MODEL
 from unmask.cli.terminal import JsonFlag, QuietFlag, Terminal
 from unmask.corpus.directory import open_corpus
+from unmask.errors import SettingError
 from unmask.evaluation.masked import HeldOut
 from unmask.inference.resolve import resolve
 
 
 def evaluate_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run directory.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL)],
     corpus: Annotated[Path | None, typer.Option(help="Another corpus than the one it was trained on.")] = None,
     split: Annotated[HeldOut, typer.Option(help="validation, or test: read the test split once.")] = "validation",
     documents: Annotated[int, typer.Option(min=1, help="How many held-out documents, at most.")] = 1000,
@@ -42,11 +44,20 @@ def evaluate(
     split: HeldOut = "validation",
     documents: int = 1000,
 ) -> dict[str, Any]:
-    """Return the unmask-evaluation of ``model`` (a run) on at most ``documents`` held-out documents.
+    """Return the unmask-evaluation of ``model`` on at most ``documents`` held-out documents.
 
     ``corpus`` is a corpus directory, by default the one the model was trained on. Losses are in nats. Raises ModelError
     where there is no such model or the corpus has another tokenizer, DataError where there is no such corpus.
     """
     found = resolve(Path(model))
-    text = open_corpus(Path(corpus)) if corpus else training_corpus(Path(model), found.origin["corpus"])
+    trained_on = found.origin.get("corpus")
+    if corpus is not None:
+        text = open_corpus(Path(corpus))
+    elif trained_on is not None:
+        text = training_corpus(Path(model), trained_on)
+    else:
+        raise SettingError(
+            f"{model}: say on which text by --corpus DIR, built with its tokenizer: "
+            f"unmask corpus build SOURCE --out DIR tokenizer.path={found.tokenizer_file}"
+        )
     return evaluate_model(found, text, documents, split)

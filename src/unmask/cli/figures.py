@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unmask.cli.terminal import Terminal
+from unmask.cli.terminal import Terminal, duration, rate
 
 
 def print_figures(terminal: Terminal, mlm: dict[str, Any]) -> None:
@@ -71,3 +71,25 @@ def _print_curve(terminal: Terminal, curve: dict[str, Any]) -> None:
     terminal.table(columns, rows)
     for name, difference in curve["differences"].items():
         terminal.result(f"{name}: {in_brackets(difference)}, p {difference['p_holm']:.3f} (Holm)")
+
+
+def progress_of(line: dict[str, Any], max_steps: int) -> tuple[str, int, int, str]:
+    """Return the stage, the step, the steps in all and the words that a line of telemetry is shown as."""
+    step = line["step"]
+    left = (max_steps - step) * line["seconds"] / step if step else 0.0
+    match line["kind"]:
+        case "train":
+            losses = " ".join(
+                f"{name} {line[name]:.2f}" for name in ("masked", "random", "kept") if line[name] is not None
+            )
+            return (
+                "training",
+                step,
+                max_steps,
+                f"{losses}  {rate(line['tokens_per_second'], 'tok')}  {duration(left)} left",
+            )
+        case "evaluation":
+            words = f"held-out [MASK] {line['masked']:.3f}, unigram {line['unigram']['masked']:.3f}"
+            return "training", step, max_steps, words
+        case _:
+            return "training", step, max_steps, f"{line['kind']} at step {step}"

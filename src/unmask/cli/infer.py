@@ -11,12 +11,13 @@ import typer
 
 from unmask import files
 from unmask.cli.measure import load
+from unmask.cli.starting import MODEL
 from unmask.cli.terminal import JsonFlag, QuietFlag, Terminal
 from unmask.corpus.readers import read_documents
 from unmask.corpus.refusals import Refusals
 from unmask.errors import DataError
 
-ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A run directory.")]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL)]
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="A file with a text a line, .jsonl, .csv ... or - for standard input.")
 ]

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from unmask import files
+from unmask.cli.starting import require_same_tokenizer
 from unmask.corpus.directory import Corpus
-from unmask.corpus.tokenizer import tokenizer_fingerprint
 from unmask.errors import ModelError
 from unmask.evaluation.fills import example_fills
 from unmask.evaluation.masked import HeldOut, evaluation_object, figures, freeze, score_frozen
 from unmask.finetuning.finish import task_predictor
 from unmask.inference.loaded import LoadedModel
 from unmask.inference.predictor import Predictor
-from unmask.inference.resolve import Resolved, resolve
-from unmask.inference.torch_engine import TorchEngine, read_model
+from unmask.inference.resolve import resolve
+from unmask.inference.resolved import Resolved
+from unmask.inference.torch_engine import TorchEngine, read_model, require_head
 from unmask.report.run_page import RunData, render_run
 from unmask.runs import RunDirectory
 
@@ -46,14 +47,14 @@ def predictor_of(found: Resolved) -> Predictor:
 def evaluate_model(found: Resolved, corpus: Corpus, documents: int, split: HeldOut = "validation") -> dict[str, Any]:
     """Return the unmask-evaluation of a model on the held-out documents of ``corpus``.
 
-    Raises ModelError where the corpus was cut into tokens by another tokenizer than the model's.
+    Raises ModelError where the corpus was cut into tokens by another tokenizer than the model's, or the model has no
+    head.
     """
-    if tokenizer_fingerprint(found.tokenizer) != corpus.manifest.tokenizer_fingerprint:
-        raise ModelError(
-            f"{corpus.directory}: was made with another tokenizer than the model; build it with the model's"
-        )
+    require_same_tokenizer(found, corpus)
+    model = read_model(found)
+    require_head(model)
     frozen = freeze(corpus, documents, split)
-    scores = score_frozen(read_model(found), frozen)
+    scores = score_frozen(model, frozen)
     return evaluation_object(found.origin, frozen, figures(scores, frozen))
 
 

@@ -7,25 +7,35 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import torch
 import typer
 
 from unmask.cli.corpus import open_or_build, training_corpus
-from unmask.cli.figures import print_figures
+from unmask.cli.figures import print_figures, progress_of
 from unmask.cli.measure import finish_run
-from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Terminal, duration, progress_for, rate
+from unmask.cli.starting import (
+    carried_file,
+    first_model,
+    parent_again,
+    parent_of,
+    require_sense,
+    shape_for,
+    tokenizer_settings,
+)
+from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Terminal, progress_for
 from unmask.corpus.build import CorpusSettings
 from unmask.corpus.directory import Corpus
 from unmask.corpus.tokenizer import TokenizerSettings
 from unmask.errors import DataError, RunError, SettingError, Stopped
-from unmask.evaluation.masked import FROZEN_WINDOW, EvaluationSettings, freeze, means, score_frozen
+from unmask.evaluation.masked import EvaluationSettings, freeze, means, score_frozen
+from unmask.inference.resolve import resolve
+from unmask.inference.resolved import Resolved
 from unmask.masking.mask import MaskingSettings
 from unmask.masking.unit import Unit, checked, name_of
-from unmask.model.config import EncoderConfig, ModelSettings, resolve
+from unmask.model.config import EncoderConfig, ModelSettings
 from unmask.model.flops import num_parameters
-from unmask.model.heads import new_masked_lm
+from unmask.model.heads import MaskedLM
 from unmask.objectives import OBJECTIVES, ObjectiveSettings
 from unmask.runs import RunDirectory, refuse_occupied
 from unmask.settings import Changes, Settings, read_settings
@@ -66,6 +76,7 @@ def pretrain_command(
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="A corpus directory, or text to build one from.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the run is written.")] = None,
+    init: Annotated[str | None, typer.Option(help="A model to start from, where weights are not to be new.")] = None,
     resume: Annotated[Path | None, typer.Option(help="A run to go on with, as it was started.")] = None,
     budget: Annotated[str | None, typer.Option(help=f"NUMBER(s|m|h|d|tok|steps), {BUDGET} by default.")] = None,
     seed: SeedOption = None,
@@ -75,7 +86,9 @@ def pretrain_command(
     """Train an encoder by masked language modelling."""
     terminal = Terminal(json=json, quiet=quiet)
     file, words = recipe_and_words([*(recipe or []), *seeded(seed)])
-    run = pretrain(corpus, out, settings=words, recipe=file, budget=budget, resume=resume, progress=not quiet)
+    run = pretrain(
+        corpus, out, settings=words, recipe=file, budget=budget, init=init, resume=resume, progress=not quiet
+    )
     terminal.emit({"run": str(run.path), **run.evaluation})
     print_figures(terminal, run.evaluation["mlm"])
     terminal.next_step(f'open {run.path / "report.html"}, or: unmask fill {run.path} "The [MASK] of the array."')
@@ -89,6 +102,7 @@ def pretrain(
     recipe: str | PathLike[str] | None = None,
     budget: str | None = None,
     masking_unit: Unit | None = None,
+    init: str | PathLike[str] | None = None,
     resume: str | PathLike[str] | None = None,
     progress: bool | Report = True,
 ) -> RunDirectory:
@@ -96,13 +110,14 @@ def pretrain(
 
     ``settings`` change those of ``recipe``, a YAML file. ``budget`` is NUMBER(s|m|h|d|tok|steps), 10m by default.
     ``masking_unit`` maps rows to (R, L) whole numbers: what has the same number in a document is hidden together.
-    ``resume`` goes on with a stopped run, alone or with the run's own ``masking_unit``. ``progress`` is shown, or
-    not, or told to a function of (stage, done, total, words). Ctrl-C and SIGTERM save and raise Stopped; what can not
-    be done raises a UserError.
+    ``init`` is a model to start from: a run, a Hugging Face folder, or ORG/NAME on its hub; the corpus has to be built
+    with its tokenizer, and is where it is text. ``resume`` goes on with a stopped run, alone or with the run's own
+    ``masking_unit``. ``progress`` is shown, or not, or told to a function of (stage, done, total, words). Ctrl-C and
+    SIGTERM save and raise Stopped; what can not be done raises a UserError.
     """
     with progress_for(progress) as told:
         if resume is not None:
-            new = {"corpus": corpus, "out": out, "settings": settings, "recipe": recipe, "budget": budget}
+            new = {"corpus": corpus, "out": out, "settings": settings, "recipe": recipe, "budget": budget, "init": init}
             if given := [name for name, value in new.items() if value]:
                 raise SettingError(f"a run that is resumed has its own {', '.join(given)}; leave that out")
             return resume_run(Path(resume), told, Terminal(quiet=not progress).say, masking_unit)
@@ -113,8 +128,10 @@ def pretrain(
         chosen = read_settings(PretrainSettings, Path(recipe) if recipe else None, settings)
         parsed = parse_budget(budget or BUDGET)
         refuse_occupied(Path(out))
-        built = open_or_build(fspath(corpus), chosen.corpus, chosen.tokenizer, told)
-        return start_run(built, Path(out), chosen, parsed, told, masking_unit)
+        base = None if init is None else resolve(Path(init))
+        tokenizer = tokenizer_settings(chosen.tokenizer, fspath(corpus), base)
+        built = open_or_build(fspath(corpus), chosen.corpus, tokenizer, told)
+        return start_run(built, Path(out), chosen, parsed, told, masking_unit, base)
 
 
 def seeded(seed: int | None) -> list[str]:
@@ -142,30 +159,42 @@ def start_run(
     budget: Budget,
     progress: Report,
     unit: Unit | None = None,
+    base: Resolved | None = None,
 ) -> RunDirectory:
-    """Train a new model on ``corpus`` and return its finished run. Raises Stopped where a signal ended it early."""
+    """Train a new model, or on from ``base``, on ``corpus`` and return its finished run.
+
+    Raises Stopped where a signal ended it early.
+    """
     settings = settings.model_copy(update={"masking": _masking(settings.masking, unit)})
-    config = _config(corpus, settings)
+    config = shape_for(corpus, settings.model, settings.training.row_length, base)
     batches = step_batches(corpus, settings, unit)
-    plan = _plan(corpus, settings, config, batches, budget.seconds or 0.0)
+    model = first_model(config, settings.training.seed, base)
+    plan = _plan(corpus, settings, model, batches, budget.seconds or 0.0)
+    if base is not None:
+        progress("start", 1, 1, require_sense(model, base, plan.evaluate(model)))
     plan = _of_length(plan, batches, _max_steps(plan, batches, budget))
     run = RunDirectory.create(
         out,
         kind="pretrain",
-        settings=settings.plain(),
+        settings={name: group for name, group in settings.plain().items() if base is None or name != "model"},
         environment=environment(plan.machine),
         copies={
             "tokenizer.json": corpus.tokenizer.to_str().encode(),
             "corpus.json": (corpus.directory / "manifest.json").read_bytes(),
+            **carried_file(base),
             **({PHRASES: listed.read_bytes()} if (listed := settings.masking.phrases) else {}),
         },
         max_steps=plan.max_steps,
         rows_consumed=0,
-        parent=None,
+        parent=parent_of(base),
         corpus={"path": str(corpus.directory.resolve()), "fingerprint": corpus.fingerprint},
         task=None,
         masking_unit=name_of(unit) if unit else None,
-        model={"preset": settings.model.preset, "parameters": num_parameters(config), "config": asdict(config)},
+        model={
+            "preset": settings.model.preset if base is None else f"from {base.origin['path']}",
+            "parameters": num_parameters(config),
+            "config": asdict(config),
+        },
         num_rows=batches.rows.num_rows,
         packing=batches.rows.efficiency,
         phrase_words=batches.rows.covered,
@@ -200,7 +229,10 @@ def resume_run(path: Path, progress: Report, say: Callable[[str], None], unit: U
     same = settings.training.model_copy(update={"compile": "always" if compiled else "never"})
     settings = settings.model_copy(update={"training": same})
     batches = step_batches(corpus, settings, unit)
-    plan = _of_length(_plan(corpus, settings, _config(corpus, settings), batches, 0.0), batches, state["max_steps"])
+    begun = run.last_good_checkpoint()[0] is not None
+    base = None if state["parent"] is None or begun else parent_again(state["parent"])
+    model = first_model(EncoderConfig(**state["model"]["config"]), settings.training.seed, base)
+    plan = _of_length(_plan(corpus, settings, model, batches, 0.0), batches, state["max_steps"])
     for line in differences(before, environment(plan.machine)):
         say(f"this run goes on elsewhere and will not be equal to the bit: {line}")
     with run.exclusive():
@@ -233,15 +265,8 @@ def _masking(settings: MaskingSettings, unit: Unit | None) -> MaskingSettings:
     return settings.model_copy(update={"unit": "function"}) if unit else settings
 
 
-def _config(corpus: Corpus, settings: PretrainSettings) -> EncoderConfig:
-    """Return the shape of the encoder, which must take the rows."""
-    config = resolve(settings.model, corpus.vocabulary.size, corpus.vocabulary.pad_id)
-    config.check_row_length(max(settings.training.row_length, FROZEN_WINDOW))
-    return config
-
-
 def _plan(
-    corpus: Corpus, settings: PretrainSettings, config: EncoderConfig, batches: StepBatches, budget_seconds: float
+    corpus: Corpus, settings: PretrainSettings, model: MaskedLM, batches: StepBatches, budget_seconds: float
 ) -> Plan:
     """Put the parts together; ``max_steps`` is still open."""
     training = settings.training
@@ -252,7 +277,7 @@ def _plan(
         compiling=training.compile,
         budget_seconds=budget_seconds,
     )
-    model = new_masked_lm(config, torch.Generator().manual_seed(training.seed)).to(machine.device)
+    model.to(machine.device)
     if machine.compile:
         model.compile()
     watched = freeze(corpus, min(WATCHED_DOCUMENTS, settings.evaluation.documents))
@@ -293,7 +318,7 @@ def step_batches(corpus: Corpus, settings: PretrainSettings, unit: Unit | None =
 def _of_length(plan: Plan, batches: StepBatches, max_steps: int) -> Plan:
     """Return ``plan`` for a run of ``max_steps``, over which the rate of masking goes its way."""
     whole = replace(batches, rows_in_all=max_steps * batches.batch_rows)
-    return replace(plan, make_batches=whole, max_steps=max_steps)
+    return replace(plan, make_batches=whole, in_force=whole.rate_in_force, max_steps=max_steps)
 
 
 def _max_steps(plan: Plan, batches: StepBatches, budget: Budget) -> int:
@@ -309,25 +334,3 @@ def _max_steps(plan: Plan, batches: StepBatches, budget: Budget) -> int:
         run_step=trial_steps(plan),
         overhead_seconds=EVALUATIONS * seconds,
     )
-
-
-def progress_of(line: dict[str, Any], max_steps: int) -> tuple[str, int, int, str]:
-    """Return the stage, the step, the steps in all and the words that a line of telemetry is shown as."""
-    step = line["step"]
-    left = (max_steps - step) * line["seconds"] / step if step else 0.0
-    match line["kind"]:
-        case "train":
-            losses = " ".join(
-                f"{name} {line[name]:.2f}" for name in ("masked", "random", "kept") if line[name] is not None
-            )
-            return (
-                "training",
-                step,
-                max_steps,
-                f"{losses}  {rate(line['tokens_per_second'], 'tok')}  {duration(left)} left",
-            )
-        case "evaluation":
-            words = f"held-out [MASK] {line['masked']:.3f}, unigram {line['unigram']['masked']:.3f}"
-            return "training", step, max_steps, words
-        case _:
-            return "training", step, max_steps, f"{line['kind']} at step {step}"

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from unmask import files
-from unmask.cli.figures import print_figures
+from unmask.cli.figures import print_figures, print_task
 from unmask.cli.terminal import JsonFlag, QuietFlag, Terminal, count, duration
 from unmask.errors import RunError
 from unmask.report.compare_page import render_comparison
@@ -68,6 +68,10 @@ def list_runs(
     _hint(terminal, folder, found)
 
 
+_USE = {"pretrain": ', or: unmask fill {} "The [MASK] of the array."', "finetune": ", or: unmask predict {} FILE"}
+"""What a finished run of a kind is good for."""
+
+
 @runs.command()
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
@@ -81,14 +85,17 @@ def show(
     on_the_way = [line for line in shown.metrics() if line.get("kind") == "evaluation"]
     terminal.emit({**state, "status": status, "evaluation": evaluation, "on_the_way": on_the_way})
     _print_state(terminal, shown, state, status)
-    _print_on_the_way(terminal, on_the_way)
-    if evaluation is not None:
-        terminal.result(f"Measured at the end on frozen set {at(evaluation, 'frozen', 'fingerprint')}:")
-        print_figures(terminal, evaluation["mlm"])
+    if state["kind"] == "pretrain":
+        _print_on_the_way(terminal, on_the_way)
+        if evaluation is not None:
+            terminal.result(f"Measured at the end on frozen set {at(evaluation, 'frozen', 'fingerprint')}:")
+            print_figures(terminal, evaluation["mlm"])
+    elif evaluation is not None:
+        print_task(terminal, evaluation)
     if status == "finished":
-        terminal.next_step(f'open {run / "report.html"}, or: unmask fill {run} "The [MASK] of the array."')
+        terminal.next_step(f"open {run / 'report.html'}{_USE.get(state['kind'], '').format(run)}")
     elif status in ("stopped", "killed"):
-        terminal.next_step(f"unmask pretrain --resume {run}")
+        terminal.next_step(f"unmask {'pretrain' if state['kind'] == 'pretrain' else 'finetune'} --resume {run}")
 
 
 @runs.command()
@@ -179,12 +186,19 @@ def _print_state(terminal: Terminal, run: RunDirectory, state: Mapping[str, Any]
         ("begun", str(state.get("created", ""))[:19].replace("T", " ")),
         ("steps", f"{count(state['step'])} of {count(state['max_steps'])}"),
         ("seen", f"{count(state.get('tokens', 0))} tokens in {duration(state.get('seconds', 0.0))}"),
-        ("model", f"{at(state, 'model', 'preset')}, {count(at(state, 'model', 'parameters') or 0)} parameters"),
+        ("model", _model(state)),
         ("corpus", f"{at(state, 'corpus', 'path')}, fingerprint {at(state, 'corpus', 'fingerprint')}"),
         ("machine", ", ".join(f"{key} {plain(environment[key])}" for key in OF_THE_MACHINE if key in environment)),
         ("checkpoints", ", ".join(path.name for path in run.checkpoints()) or "none yet"),
     ]
     terminal.facts(rows)
+
+
+def _model(state: Mapping[str, Any]) -> str:
+    """Return what kind of model a run holds, or what it starts from."""
+    preset, parameters = at(state, "model", "preset"), at(state, "model", "parameters")
+    what = preset or f"from {plain(at(state, 'parent', 'path'))}"
+    return f"{what}, {count(parameters)} parameters" if parameters else what
 
 
 def _print_on_the_way(terminal: Terminal, lines: Sequence[Mapping[str, Any]]) -> None:

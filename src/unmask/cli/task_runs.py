@@ -22,7 +22,8 @@ from unmask.finetuning.fit import Job, described, fit, fresh_model, new_block, r
 from unmask.finetuning.held_out import HeldOut
 from unmask.finetuning.probe import PROBED, probe
 from unmask.finetuning.settings import FinetuneSettings
-from unmask.inference.resolve import Resolved, resolve
+from unmask.inference.resolve import resolve
+from unmask.inference.resolved import Resolved
 from unmask.inference.torch_engine import read_model
 from unmask.report.curve_page import render_curve
 from unmask.report.task_page import render_task

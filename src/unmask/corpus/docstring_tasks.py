@@ -41,7 +41,7 @@ UNCLEAR = ("name", "literal", "obj", "any", "code")
 FEWEST_WORDS, MOST_WORDS = 5, 60
 """Words of a sentence, and fewest of a passage to classify."""
 
-PLAIN_KEPT = 0.18
+PLAIN_KEPT = 0.16
 """Share of the sentences without any tag that is kept: half of the examples are then such."""
 
 PACKAGES = 10
@@ -55,7 +55,7 @@ QUESTIONS_A_DOCSTRING = 2
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
 _TOKEN = re.compile(r"\w+(?:\.\w+)*|[^\w\s]")
 _TYPE = r"(?: ?\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\))?"
-_HEAD = re.compile(rf"{_TYPE} ?:\s+")  # what stands between the name of an entry and its description
+_HEAD = re.compile(rf"(?:, [^\s:(]+)*{_TYPE}(?: ?:\s+| ?:?$)")  # from the first name of an entry to its description
 _DESCRIBED = re.compile(rf"{_TYPE}: (?P<what>[^\n]{{9,}}?[^\n.:,])(?=\.(?:\s+[A-Z]|\s*$|\n)|\n|$)")
 _PARAMETER = re.compile(r"\*{0,2}[^\W\d]\w*")
 _QUESTIONS = (
@@ -215,7 +215,7 @@ def _placed(documented: Documented) -> Iterator[Example]:
 _ALIASES = {
     package: re.compile(names, re.IGNORECASE)
     for package, names in {
-        "huggingface_hub": r"hugging.?face|\bhf|hf_|_hf",
+        "huggingface_hub": r"hugging.?face|\bhf|_hf",
         "matplotlib": r"matplotlib|pyplot|\b(?:mpl|plt)(?:\b|_)",
         "networkx": r"networkx|\bnx\b",
         "numpy": r"numpy|\bnp\b",

@@ -71,8 +71,10 @@ def _by_processor(state: dict[str, Any]) -> Roles:
         ids = {name: entry["ids"][0] for name, entry in state["special_tokens"].items()}
         pieces = [next(iter(piece.values()))["id"] for piece in state["single"]]
         text = pieces.index("A")
-        roles |= {"cls": ids[name] for name in pieces[:text][:1]}
-        roles |= {"sep": ids[name] for name in pieces[text + 1 :][:1]}
+        if before := pieces[:text]:
+            roles["cls"] = ids[before[0]]
+        if behind := pieces[text + 1 :]:
+            roles["sep"] = ids[behind[0]]
         roles |= {role: ids[role] for role in NAMES if role in ids}
     return roles
 
@@ -86,8 +88,9 @@ def declared_roles(file: Path, tokenizer: Tokenizer) -> Roles:
     for beside in (file.with_name(name) for name in reversed(_FILES)):
         declared = _declared_in(beside) if beside.is_file() else {}
         for role, keys in _DECLARED.items():
-            ids = [tokenizer.token_to_id(declared[key]) for key in reversed(keys) if key in declared]
-            roles |= {role: number for number in ids if number is not None}
+            ids = [tokenizer.token_to_id(declared[key]) for key in keys if key in declared]
+            if known := [number for number in ids if number is not None]:
+                roles[role] = known[0]
     return roles
 
 

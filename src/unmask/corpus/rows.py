@@ -240,12 +240,12 @@ class PackedRows:
         stop = np.cumsum(size)
         cls, sep = (stop - size)[text], stop[text] - 1
         total = int(stop[-1]) if len(stop) else 0
-        place, run = np.arange(total), np.repeat(np.arange(len(size)), size)
+        place = np.arange(total)
         to_first = stop - size + 1  # the place of a run's first token of text
         begin = self._windows["begin"][window] - to_first
-        number = begin[run] + place
-        tokens, begins = self._split.take(number, self._windows["shard"][window][run])
-        is_text = text[run]
+        number = np.repeat(begin, size) + place
+        tokens, begins = self._split.take(number, np.repeat(self._windows["shard"][window], size))
+        is_text = np.repeat(text, size)
         is_text[cls] = is_text[sep] = False
         ids = np.where(is_text, tokens, np.int32(self._vocabulary.pad_id))
         ids[cls], ids[sep] = self._vocabulary.cls_id, self._vocabulary.sep_id
@@ -256,9 +256,9 @@ class PackedRows:
         shape = (-1, self.length)
         return Rows(
             input_ids=ids.reshape(shape),
-            segment=segment.astype(np.int32)[run].reshape(shape),
-            document=document[run].reshape(shape),
-            offset=((offset[run] + place.astype(np.int32)) * is_text).reshape(shape),
-            word=((word[run] + words - self._words_back(number)) * is_text).reshape(shape),
-            special=self._is_special[ids].reshape(shape),
+            segment=np.repeat(segment.astype(np.int32), size).reshape(shape),
+            document=np.repeat(document, size).reshape(shape),
+            offset=((np.repeat(offset, size) + place.astype(np.int32)) * is_text).reshape(shape),
+            word=((np.repeat(word, size) + words - self._words_back(number)) * is_text).reshape(shape),
+            special=self._is_special.take(ids).reshape(shape),
         )

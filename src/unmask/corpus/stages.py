@@ -55,6 +55,7 @@ class Build:
     ) -> None:
         """Build from ``sources``, through ``spool``."""
         self.sources, self.corpus, self.tokenizer, self.progress = sources, corpus, tokenizer, progress
+        self.brought = load_tokenizer(tokenizer.path) if tokenizer.path else None  # refused before all is read
         self.spool = spool
         self.refused = Refusals()
         self.documents = {"read": 0, "kept": 0, "exact_duplicates": 0, "near_duplicates": 0, "clusters": 0}
@@ -153,8 +154,8 @@ class Build:
                 raise DataError(where, f"{len(split)} documents leave none for {name}; give more text or {more}")
 
     def _tokenizer(self, split: Splits) -> Tokenizer:
-        if self.tokenizer.path is not None:
-            return load_tokenizer(self.tokenizer.path)
+        if self.brought:
+            return self.brought
         self.progress("tokenizer", 0, None)
         return train_tokenizer(self._sample(split), self.tokenizer)
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from unmask.finetuning.fit import Job
 from unmask.finetuning.held_out import HeldOut, Outcome
-from unmask.inference.resolve import Resolved, resolve
+from unmask.inference.resolve import resolve
+from unmask.inference.resolved import Resolved
 from unmask.inference.task_predictor import TaskPredictor, answer_text
 from unmask.inference.torch_engine import read_task_model
 from unmask.inference.torch_tasks import TorchTaskEngine

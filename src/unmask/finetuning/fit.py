@@ -25,7 +25,7 @@ from unmask.finetuning.data import TaskData, prepare
 from unmask.finetuning.held_out import HeldOut
 from unmask.finetuning.objectives import OBJECTIVES
 from unmask.finetuning.settings import FinetuneSettings, rate_for, scales_of, steps_for
-from unmask.inference.resolve import Resolved
+from unmask.inference.resolved import Resolved
 from unmask.inference.task_predictor import TaskPredictor
 from unmask.inference.torch_tasks import TorchTaskEngine
 from unmask.model.heads import MaskedLM, new_masked_lm

@@ -19,7 +19,7 @@ from unmask.model.hub.configuration import encoder_config
 CONFIGURATION: Final = "config.json"
 
 MOST_SURPLUS: Final = 1024
-"""Rows of a table that a tokenizer may leave unused: tables are padded to round sizes, and more than this is no padding."""
+"""Rows of a table that a tokenizer may leave unused: tables are padded to round sizes; more than this is no padding."""
 
 _HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")
@@ -85,25 +85,18 @@ def _shards(index: Path) -> tuple[Path, ...]:
 
 def _fetched(name: str, patterns: list[str]) -> Path:
     """Return the folder of the hub's cache that holds those files of ``name`` that match ``patterns``."""
-    from httpx import HTTPError
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        XetDownloadError,
-    )
+    from huggingface_hub import errors, snapshot_download
 
+    no_answer: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]  # of whichever client it is built on
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
-    except GatedRepoError:
+    except errors.GatedRepoError:
         why = "asks on the hub for consent first: give it there, then log in with hf auth login"
-    except RepositoryNotFoundError:
+    except errors.RepositoryNotFoundError:
         why = "there is no such folder, and no such model on the hub that you may read"
-    except LocalEntryNotFoundError:
+    except errors.LocalEntryNotFoundError:
         why = "there is no such folder, it is not whole in the cache of the hub, and the hub can not be reached"
-    except (HTTPError, HFValidationError, XetDownloadError, OSError) as error:
+    except (no_answer, errors.HFValidationError, errors.XetDownloadError, OSError) as error:
         why = f"can not be fetched from the hub ({(str(error).splitlines() or [type(error).__name__])[0]})"
     raise ModelError(f"{name}: {why}")
 

@@ -40,12 +40,15 @@ def _from_run(run: RunDirectory) -> Resolved:
     state = run.state
     file = run.path / "tokenizer.json"
     tokenizer = load_tokenizer(file)
+    origin = {"path": str(run.path), "kind": "run", "step": checkpoint.step, "corpus": state["corpus"]}
+    if (parent := state["parent"]) and "model_type" in parent:
+        origin["model_type"] = parent["model_type"]
     return Resolved(
         config=EncoderConfig(**state["model"]["config"]),
         weights=(checkpoint.model,),
         tokenizer=tokenizer,
         tokenizer_file=file,
         vocabulary=vocabulary_of(tokenizer),
-        origin={"path": str(run.path), "kind": "run", "step": checkpoint.step, "corpus": state["corpus"]},
+        origin=origin,
         task=TaskBlock.from_plain(state["task"]) if state["task"] else None,
     )

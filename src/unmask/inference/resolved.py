@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tokenizers import Tokenizer
 
 from unmask.corpus.tokenizer import Vocabulary
 from unmask.model.config import EncoderConfig
 from unmask.tasks.block import TaskBlock
+
+CARRIED: Final = "carried.safetensors"
+"""What a run calls the tensors that its parent had and a language model has no use for, under their published names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Resolved:
     """Where the tokenizer was read from."""
     vocabulary: Vocabulary
     origin: dict[str, Any]
-    """Where it comes from: path, kind; step and corpus of a run, model_type of a published model."""
+    """Where it comes from: path and kind; step and corpus of a run; model_type where it was ever published."""
     task: TaskBlock | None = None
     """What it was fine-tuned to; None where it is a language model."""
     model_type: str | None = None

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unmask.batch import IGNORE_INDEX, Batch, collate
@@ -39,21 +37,20 @@ def read_model(found: Resolved) -> MaskedLM:
     if found.model_type is None:
         load_weights(model, *found.weights)
         return model.eval()
-    published = converted(found)
+    published = convert(found)
     if not published.has_head:
         initialise_head(model, torch.Generator().manual_seed(0))
-    _refuse_broken(published.weights, found.weights[0].parent)
     model.load_state_dict(published.weights, strict=published.has_head)
     return model.eval()
 
 
-def converted(found: Resolved) -> Converted:
-    """Return the published tensors of ``found`` under our names. Raises ModelError that names its folder."""
-    assert found.model_type is not None, "a run has our own names"
-    try:
-        return from_published(read_tensors(found.weights), TABLES[found.model_type], found.config)
-    except MisfitError as error:
-        raise ModelError(f"{found.origin['path']}: does not fit its configuration: it {error}") from None
+def convert(found: Resolved) -> Converted:
+    """Return the tensors of the published ``found`` under our names. Raises ModelError where they do not fit."""
+    assert found.model_type is not None, "a run bears our names"
+    where = found.origin["path"]
+    published = from_published(read_tensors(found.weights), TABLES[found.model_type], found.config, where)
+    _refuse_broken(published.weights, where)
+    return published
 
 
 def read_task_model(found: Resolved) -> TaskModel:
@@ -69,10 +66,7 @@ def read_task_model(found: Resolved) -> TaskModel:
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Put the weights in ``path`` into ``model``. Raises ModelError where a name, a shape or a number is not right."""
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: can not be read ({error})") from None
+    weights = read_tensors([path])
     expected = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     shapes = {name: tuple(value.shape) for name, value in weights.items()}
     if wrong := sorted(name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name)):
@@ -85,9 +79,18 @@ def load_weights(model: nn.Module, path: Path) -> None:
     model.load_state_dict(weights)
 
 
-def _refuse_broken(weights: Mapping[str, Tensor], path: Path) -> None:
+def _refuse_broken(weights: Mapping[str, Tensor], where: Path | str) -> None:
     if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
-        raise ModelError(f"{path}: holds numbers that are not finite, in {broken[0]}; take another checkpoint")
+        raise ModelError(f"{where}: holds numbers that are not finite, in {broken[0]}; take another checkpoint")
+
+
+def require_head(model: MaskedLM) -> None:
+    """Raise ModelError where the head of ``model`` is a new one that was never trained."""
+    if model.has_new_head:
+        raise ModelError(
+            "this encoder was published without a head for hidden words, so it can embed but not guess; "
+            "train one: unmask pretrain --init MODEL --corpus CORPUS --out RUN"
+        )
 
 
 class TorchEngine:
@@ -101,7 +104,11 @@ class TorchEngine:
 
     @torch.no_grad()
     def logits(self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Return (N, V) logits at place ``asked[n]`` of each of N windows (special tokens included in the count)."""
+        """Return (N, V) logits at place ``asked[n]`` of each of N windows (special tokens included in the count).
+
+        Raises ModelError where the model came without a head.
+        """
+        require_head(self.model)
         rows: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(windows)
         for chosen in in_groups([len(window) for window in windows]):
             batch = self._batch([windows[n] for n in chosen], [asked[n] for n in chosen])

@@ -116,6 +116,6 @@ def mask_rows(
 
     input_ids, labels = np.array(rows.input_ids, order="C"), np.full(selected.shape, IGNORE_INDEX, np.int32)
     kinds = np.full(selected.shape, -1, dtype=np.int8)
-    input_ids.ravel()[where] = np.select([kind == MASKED, kind == RANDOM], [np.int32(mask_id), random], truth)
+    input_ids.ravel()[where] = np.where(kind == MASKED, np.int32(mask_id), np.where(kind == RANDOM, random, truth))
     labels.ravel()[where], kinds.ravel()[where] = truth, kind
     return Masked(input_ids=input_ids, labels=labels, kind=kinds)

@@ -23,9 +23,12 @@ _WRAP = 1 << 64
 
 def mix(words: Words) -> Words:
     """Return SplitMix64's finaliser of ``words``, elementwise."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    words = words ^ (words >> np.uint64(30))  # the one copy; from here on it is changed in place
+    words *= np.uint64(0xBF58476D1CE4E5B9)
+    words ^= words >> np.uint64(27)
+    words *= np.uint64(0x94D049BB133111EB)
+    words ^= words >> np.uint64(31)
+    return words
 
 
 def document_keys(seed: int, epoch: npt.ArrayLike, document: Words) -> Words:

@@ -42,8 +42,8 @@ class StepBatches:
     seed: int
     batch_rows: int
     micro_batch_rows: int
-    rows_in_all: int = 1
-    """Rows that the whole run will see: where the run stands decides the rate of masking."""
+    rows_in_all: int | None = None
+    """Rows that the whole run will see: where it stands decides the rate of masking. While that is open, half-way."""
     rank: int = 0
     ranks: int = 1
     unit: Unit | None = None
@@ -53,6 +53,13 @@ class StepBatches:
         """Return the micro-batches of ``step``, counted from 0; every rank gets each ``ranks``-th row."""
         dealt = dealt_places(step, self.batch_rows, self.micro_batch_rows, self.rank, self.ranks)
         return [self._batch(places) for places in dealt]
+
+    def rate_in_force(self, step: int) -> dict[str, float]:
+        """Return the mean rate of masking over the rows of ``step``, or nothing where it never changes."""
+        if self.masking.schedule == "constant":
+            return {}
+        places = np.arange(step * self.batch_rows, (step + 1) * self.batch_rows)
+        return {"mlm_probability": float(self._rates(places).mean())}
 
     def mask_rates(self, counts: npt.NDArray[np.integer], source_names: Sequence[str]) -> dict[str, Any]:
         """Return the effective rates of the first rows that the run will see, some MEASURED_POSITIONS positions.
@@ -81,7 +88,7 @@ class StepBatches:
 
     def _batch(self, places: npt.NDArray[np.int64]) -> Batch:
         numbers, epoch = self.rows.order.at(places, self.seed)
-        rows, masked = self._masked(numbers, epoch, self.masking.rates((places + 0.5) / self.rows_in_all))
+        rows, masked = self._masked(numbers, epoch, self._rates(places))
         return collate(
             input_ids=masked.input_ids,
             segment=rows.segment,
@@ -90,6 +97,12 @@ class StepBatches:
             source=self.rows.source[numbers],
             num_sources=self.rows.num_sources,
         )
+
+    def _rates(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return the rate of masking in force at the global ``places`` (B,)."""
+        if self.rows_in_all is None:
+            return self.masking.rates(np.full(len(places), 0.5))
+        return self.masking.rates((places + 0.5) / self.rows_in_all)
 
     def _masked(
         self, numbers: npt.NDArray[np.int64], epoch: npt.NDArray[np.int64], rate: npt.NDArray[np.float64]

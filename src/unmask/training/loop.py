@@ -88,6 +88,8 @@ class Plan:
     max_steps: int
     sources: Sequence[str] = ("",)
     """Names of the sources that the text is from."""
+    in_force: Callable[[int], Mapping[str, float]] = lambda _: {}
+    """What else the line of a step tells, by the step counted from 0."""
     scales: Mapping[str, float] = field(default_factory=dict)
     """Which share of the rate a parameter learns at, by name, where that is not 1."""
 
@@ -129,7 +131,8 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
             telemetry.gather(by_kind, torch.stack([batch.source_tokens() for batch in micro_batches]).sum(0))
 
             if step % line_every == 0 or step % save_every == 0 or step == max_steps:
-                telemetry.write_steps(step, learning_rate=rate, gradient_norm=norm, waited=batches.take_waited())
+                in_force = {"learning_rate": rate, **plan.in_force(step - 1)}
+                telemetry.write_steps(step, in_force, gradient_norm=norm, waited=batches.take_waited())
             with telemetry.off_the_clock():
                 if step % eval_every == 0 or step == max_steps:
                     evaluate(step)

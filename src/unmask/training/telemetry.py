@@ -6,7 +6,7 @@ What bites: reading a number off the network waits for it, so sums are gathered 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,8 +78,11 @@ class Telemetry:
         self._by_kind.append(by_kind)
         self._source_tokens += source_tokens
 
-    def write_steps(self, step: int, *, learning_rate: float, gradient_norm: Tensor, waited: float) -> None:
-        """Write the line of the steps since the last one; ``waited`` seconds of them were spent on the loader."""
+    def write_steps(self, step: int, in_force: Mapping[str, float], *, gradient_norm: Tensor, waited: float) -> None:
+        """Write the line of the steps since the last one; ``waited`` seconds of them were spent on the loader.
+
+        ``in_force`` are rates at ``step`` by name.
+        """
         by_source = torch.stack(self._by_kind).sum(0)  # (2, S, K)
         sums, counts = by_source.sum(1).tolist()
         elapsed = time.perf_counter() - self._line_start
@@ -90,7 +93,7 @@ class Telemetry:
                 name: total / count if count else None
                 for name, total, count in zip(self.kinds, sums, counts, strict=True)
             },
-            "learning_rate": learning_rate,
+            **in_force,
             "gradient_norm": gradient_norm.item(),
             "tokens_per_second": (self.tokens - self._tokens_before) / elapsed,
             "loader_wait": waited / elapsed,

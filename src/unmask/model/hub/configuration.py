@@ -55,11 +55,10 @@ def encoder_config(values: Values, pad_id: int, where: Path) -> EncoderConfig:
 
     Raises ModelError for a family or a kind of computation that is not known here.
     """
-    kind = values.get("model_type")
+    kind = str(values.get("model_type"))
     if kind not in _READERS:
-        raise ModelError(f"{where}: its model_type is {kind!r}; what can be read is {', '.join(sorted(_READERS))}")
-    read = _Reader(values, where)
-    return _READERS[kind](read, pad_id)
+        raise ModelError(f"{where}: its model_type is {kind!r}; what can be read is {', '.join(_READERS)}")
+    return _READERS[kind](_Reader(values, where), pad_id)
 
 
 class _Reader:
@@ -86,7 +85,7 @@ class _Reader:
             raise self.wrong(name, "true or false")
         return value
 
-    def sizes(self, names: Mapping[str, str]) -> dict[str, int]:
+    def sizes(self, names: Mapping[str, str]) -> dict[str, Any]:
         return {ours: self.whole(theirs) for ours, theirs in names.items()}
 
     def must(self, required: Mapping[str, Any]) -> None:
@@ -123,7 +122,7 @@ def _roberta(read: _Reader, pad_id: int) -> EncoderConfig:
         raise ModelError(
             f"{read.where}: pad_token_id is {given}, and the tokenizer pads with {pad_id}; it is another model's"
         )
-    return _bert(read, pad_id, position_offset=pad_id + 1)
+    return _bert(read, pad_id, position_offset=pad_id)
 
 
 def _electra(read: _Reader, pad_id: int) -> EncoderConfig:

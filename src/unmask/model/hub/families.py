@@ -1,8 +1,8 @@
 """How each published family names its tensors, as tables that are read both ways.
 
-A table goes from names of ours to theirs; ``{n}`` is the number of a layer, and where several of theirs stand for one of
-ours they are laid one under the other. What bites: names are those of a model with a head; an encoder that was published
-alone has them without ``prefix``.
+A table goes from names of ours to theirs; ``{n}`` is the number of a layer, and where several of theirs stand for one
+of ours they are laid one under the other. What bites: names are those of a model with a head; an encoder that was
+published alone has them without ``prefix``.
 """
 
 from __future__ import annotations

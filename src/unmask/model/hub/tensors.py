@@ -1,7 +1,7 @@
 """Published tensors read from files, put under our names, and put back under theirs.
 
-What bites: nothing is guessed. A tensor that is missing, surplus, of another shape or tied in name only is an error that
-lists it, and a pickle is read by torch's loader of plain tensors, which runs no code.
+What bites: nothing is guessed. A tensor that is missing, surplus, of another shape or tied in name only is an error
+that lists it, and a pickle is read by torch's loader of plain tensors, which runs no code.
 """
 
 from __future__ import annotations
@@ -50,8 +50,11 @@ def read_tensors(paths: Iterable[Path]) -> dict[str, Tensor]:
     return tensors
 
 
-def from_published(tensors: Mapping[str, Tensor], table: Table, config: EncoderConfig) -> Converted:
-    """Return ``tensors`` under our names. Raises ModelError that lists what is missing, surplus or misshapen."""
+def from_published(tensors: Mapping[str, Tensor], table: Table, config: EncoderConfig, where: str) -> Converted:
+    """Return the ``tensors`` of the model ``where`` under our names.
+
+    Raises ModelError that lists what is missing, surplus or misshapen.
+    """
     shapes = {name: tuple(parameter.shape) for name, parameter in shape_of(config).named_parameters()}
     there = _in_full(tensors, table, shapes)
     for twice, once in table.repeats.items():
@@ -66,6 +69,7 @@ def from_published(tensors: Mapping[str, Tensor], table: Table, config: EncoderC
     }
     carried = {name: value for name, value in there.items() if name.rpartition(".")[0] in table.carried}
     _refuse(
+        where,
         {
             "lacks": [name for name in expected if name not in there],
             "has, and should not,": [
@@ -84,7 +88,7 @@ def from_published(tensors: Mapping[str, Tensor], table: Table, config: EncoderC
                 for twice, once in table.repeats.items()
                 if twice in there and not torch.equal(there[twice], there[once])
             ],
-        }
+        },
     )
     weights = {name: torch.cat([there[theirs].float() for theirs in parts]) for name, parts in wanted.items()}
     return Converted(weights=weights, has_head=has_head, carried=carried)
@@ -92,7 +96,7 @@ def from_published(tensors: Mapping[str, Tensor], table: Table, config: EncoderC
 
 def to_published(weights: Mapping[str, Tensor], table: Table) -> dict[str, Tensor]:
     """Return our ``weights`` under the names of ``table``: the way back of :func:`from_published`."""
-    theirs = {}
+    theirs: dict[str, Tensor] = {}
     for name, value in weights.items():
         parts = table.theirs(name)
         theirs |= dict(zip(parts, value.chunk(len(parts)), strict=True))
@@ -116,7 +120,7 @@ def _in_full(tensors: Mapping[str, Tensor], table: Table, ours: Iterable[str]) -
     return full
 
 
-def _refuse(faults: Mapping[str, Sequence[str]]) -> None:
+def _refuse(where: str, faults: Mapping[str, Sequence[str]]) -> None:
     """Raise ModelError where there are any ``faults``, each kind with its first few names."""
     lines = [
         f"{fault} {', '.join(names[:LISTED])}" + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
@@ -124,7 +128,7 @@ def _refuse(faults: Mapping[str, Sequence[str]]) -> None:
         if names
     ]
     if lines:
-        raise ModelError("; ".join(lines))
+        raise ModelError(f"{where}: does not fit its configuration: it {'; it '.join(lines)}")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -142,7 +146,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path}: holds more than plain tensors, which could be code, and is not opened; ask for .safetensors"
         ) from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ModelError(f"{path}: can not be read ({str(error).splitlines()[0] if str(error) else 'it is cut off'})") from None
+        raise ModelError(
+            f"{path}: can not be read ({str(error).splitlines()[0] if str(error) else 'it is cut off'})"
+        ) from None
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ModelError(f"{path}: is no table of tensors by name; ask for .safetensors")
     return {str(name): value for name, value in found.items()}

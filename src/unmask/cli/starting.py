@@ -1,0 +1,121 @@
+"""What a pre-training starts from: weights drawn at random, or a model that is there already.
+
+What bites: a published model that is read with a wrong tokenizer, in the wrong case or by a wrong table still runs, and
+learns its way out of it at the cost of all it knew. So it has to beat the unigram line before the first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from unmask import files
+from unmask.corpus.directory import Corpus
+from unmask.corpus.tokenizer import TokenizerSettings, tokenizer_fingerprint
+from unmask.errors import ModelError, RunError, SettingError
+from unmask.evaluation.masked import FROZEN_WINDOW
+from unmask.inference.resolve import resolve
+from unmask.inference.resolved import CARRIED, Resolved
+from unmask.inference.torch_engine import convert, read_model
+from unmask.model.config import EncoderConfig, ModelSettings
+from unmask.model.config import resolve as resolve_shape
+from unmask.model.heads import MaskedLM, new_masked_lm
+
+MODEL = "A run, a Hugging Face folder, or ORG/NAME on its hub."
+"""What a command says of the model that it wants."""
+
+LEAST_AHEAD = 0.5
+"""Nats by which a model must beat the unigram line on the corpus before it may go on from there."""
+
+
+def tokenizer_settings(asked: TokenizerSettings, corpus: str, base: Resolved | None) -> TokenizerSettings:
+    """Return the settings for a corpus that may have to be built: ``base`` brings the tokenizer if nothing is said."""
+    if base is None or asked.model_fields_set or (Path(corpus) / "manifest.json").is_file():
+        return asked
+    return TokenizerSettings(path=base.tokenizer_file)
+
+
+def require_same_tokenizer(found: Resolved, corpus: Corpus) -> None:
+    """Raise ModelError where ``corpus`` was cut into tokens by another tokenizer than that of ``found``."""
+    if tokenizer_fingerprint(found.tokenizer) != corpus.manifest.tokenizer_fingerprint:
+        raise ModelError(
+            f"{corpus.directory}: was made with another tokenizer than the model; build it with the model's: "
+            f"unmask corpus build SOURCE --out DIR tokenizer.path={found.tokenizer_file}"
+        )
+
+
+def shape_for(corpus: Corpus, model: ModelSettings, row_length: int, base: Resolved | None) -> EncoderConfig:
+    """Return the encoder to train, that of ``base`` where there is one; it must take the rows.
+
+    Raises SettingError for settings that say otherwise than ``base``, ModelError where its tokenizer is another one.
+    """
+    if base is None:
+        config = resolve_shape(model, corpus.vocabulary.size, corpus.vocabulary.pad_id)
+    else:
+        require_same_tokenizer(base, corpus)
+        config = base.config
+        for name in sorted(model.model_fields_set):
+            if getattr(config, name, None) != getattr(model, name):
+                raise SettingError(
+                    f"model.{name} is {getattr(model, name)!r}, and {base.origin['path']} brings a shape of its own; "
+                    "leave it out"
+                )
+    config.check_row_length(max(row_length, FROZEN_WINDOW))
+    return config
+
+
+def first_model(config: EncoderConfig, seed: int, base: Resolved | None) -> MaskedLM:
+    """Return the model as it is before the first step."""
+    return new_masked_lm(config, torch.Generator().manual_seed(seed)) if base is None else read_model(base)
+
+
+def require_sense(model: MaskedLM, base: Resolved, measured: Mapping[str, Any]) -> str:
+    """Return in words where ``model``, read from ``base``, starts, as ``measured`` on the watched documents.
+
+    Raises ModelError where it is not LEAST_AHEAD better than the unigram line.
+    """
+    if model.has_new_head:
+        return f"{base.origin['path']} came without a head: a new one starts from chance, so nothing is checked"
+    masked, unigram = measured["masked"], measured["unigram"]["masked"]
+    if not masked <= unigram - LEAST_AHEAD:
+        raise ModelError(
+            f"{base.origin['path']}: loses {masked:.2f} nats at [MASK] on this corpus before training, and guessing by "
+            f"frequency {unigram:.2f}: it was made for other text or another tokenizer or case, or was hardly trained"
+        )
+    return f"from {base.origin['path']}: {masked:.2f} nats at [MASK], unigram {unigram:.2f}"
+
+
+def parent_of(base: Resolved | None) -> dict[str, Any] | None:
+    """Return what run.json says of the model that a run starts from."""
+    if base is None:
+        return None
+    path = Path(base.origin["path"])
+    return {**base.origin, "path": str(path.resolve()) if path.exists() else str(path), "weights": _digest(base)}
+
+
+def parent_again(parent: Mapping[str, Any]) -> Resolved:
+    """Return the model that a run was started from. Raises RunError where it is not the same any more."""
+    base = resolve(Path(parent["path"]))
+    if _digest(base) != parent["weights"]:
+        raise RunError(f"{parent['path']}: is not as it was when the run started from it; start a new run with --out")
+    return base
+
+
+def carried_file(base: Resolved | None) -> dict[str, bytes]:
+    """Return, by its name, the file of what ``base`` carries along without using it, or nothing."""
+    if base is None:
+        return {}
+    if base.model_type is None:
+        from_run = Path(base.origin["path"]) / CARRIED
+        return {CARRIED: from_run.read_bytes()} if from_run.is_file() else {}
+    carried = convert(base).carried
+    return {CARRIED: save({name: value.contiguous() for name, value in carried.items()})} if carried else {}
+
+
+def _digest(base: Resolved) -> str:
+    return blake2b("".join(map(files.digest, base.weights)).encode(), digest_size=16).hexdigest()
