@@ -122,7 +122,7 @@ def _roberta(read: _Reader, pad_id: int) -> EncoderConfig:
         raise ModelError(
             f"{read.where}: pad_token_id is {given}, and the tokenizer pads with {pad_id}; it is another model's"
         )
-    return _bert(read, pad_id, position_offset=pad_id)
+    return _bert(read, pad_id, position_offset=pad_id + 1)
 
 
 def _electra(read: _Reader, pad_id: int) -> EncoderConfig:
@@ -182,7 +182,7 @@ def _global_every(read: _Reader) -> int:
     layers = read.whole("num_hidden_layers")
     for every in range(1, layers + 1):
         if kinds == [SLIDING if layer % every else FULL for layer in range(layers)]:
-            return every
+            return every + 1
     raise read.wrong("layer_types", f"{FULL} at every n-th layer from the first and {SLIDING} between")
 
 
