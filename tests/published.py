@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from tests.made_text import sentences
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import Tensor
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -33,13 +34,8 @@ from transformers import (
     XLMRobertaConfig,
     XLMRobertaForMaskedLM,
 )
-from torch import Tensor
-from transformers.utils import logging
 
 from unmask.corpus.tokenizer import TokenizerSettings, train_tokenizer
-
-logging.set_verbosity_error()
-logging.disable_progress_bar()
 
 LONGEST = 64
 """Tokens of the longest row that any of them reads by learned positions."""
@@ -106,10 +102,10 @@ def publish(name: str, folder: Path, seed: int = 0, **changes: Any) -> PreTraine
     model = kind(configuration(**{"vocab_size": tokenizer.get_vocab_size(), **shape, **changes}))
     chance = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for place, parameter in model.named_parameters():
             drawn = torch.randn(parameter.shape, generator=chance)
             is_scale = parameter.ndim == 1 and parameter.mean() > 0.5
-            is_table = "embeddings" in name or "decoder" in name  # one of the names of a tied matrix
+            is_table = "embeddings" in place or "decoder" in place  # one of the names of a tied matrix
             parameter.copy_(1 + 0.1 * drawn if is_scale else (0.5 if is_table else 0.12) * drawn)
     model.train(mode=False)
     model.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""A published model answers here as in transformers, as near to a float64 twin as they are; and goes back to the bit."""
+"""A published model answers here as in transformers, as near to a float64 twin; and goes back to the bit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def theirs_of(model: PreTrainedModel, texts: list[Tensor]) -> Tensor:
     mask = (torch.arange(ids.shape[1]) < torch.tensor([[len(text)] for text in texts])).long()
     answer = model(input_ids=ids, attention_mask=mask)
     names = ("logits", "prediction_logits", "last_hidden_state")
-    return next(getattr(answer, name) for name in names if hasattr(answer, name))[mask.bool()]
+    found: Tensor = next(getattr(answer, name) for name in names if hasattr(answer, name))
+    return found[mask.bool()]
 
 
 def ours_of(model: MaskedLM, texts: list[Tensor]) -> Tensor:

@@ -197,7 +197,7 @@ def start_run(
         },
         num_rows=batches.rows.num_rows,
         packing=batches.rows.efficiency,
-        phrase_words=batches.rows.covered,
+        phrases=batches.rows.phrases,
         mask_rates=batches.mask_rates(corpus.unigram_counts(), corpus.source_names),
     )
     with run.exclusive():
@@ -300,7 +300,8 @@ def step_batches(corpus: Corpus, settings: PretrainSettings, unit: Unit | None =
     """Return what makes the batches of a run; how long it is, is still open."""
     training, listed = settings.training, settings.masking.phrases
     rows = corpus.rows(training.row_length, phrases=None if listed is None else corpus.phrases(listed))
-    if listed is not None and not rows.covered:
+    found = rows.phrases
+    if listed and found and not found["places"]:
         raise DataError(
             listed, f"none of its phrases of several words is in {corpus.directory}; see how they are written"
         )

@@ -15,9 +15,9 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from unmask.corpus.phrases import Phrases, read_phrases, words_back
+from unmask.corpus.phrases import PhrasePlaces, Phrases, read_phrases, words_back
 from unmask.corpus.rows import PackedRows, pack_split
-from unmask.corpus.shards import Encoder, Split, Tensors, open_tensors
+from unmask.corpus.shards import Split, Tensors, open_tensors
 from unmask.corpus.split import SPLITS
 from unmask.corpus.streams import opened
 from unmask.corpus.tokenizer import load_tokenizer, vocabulary_of
@@ -113,13 +113,13 @@ class Corpus:
             tensors = self._kept(f"rows-{length}", lambda: pack_split(of, length))
         else:
             tensors = pack_split(of, length, chosen)
-        back = self._back(of, phrases) if phrases else None
+        places = self._places(of, phrases) if phrases else None
         weights = [source["weight"] for source in self.manifest.sources]
-        return PackedRows(tensors, of, self.vocabulary, length, weights, back)
+        return PackedRows(tensors, of, self.vocabulary, length, weights, places)
 
     def phrases(self, path: Path) -> Phrases:
         """Return the phrases in the file ``path``, one a line. Raises DataError where one can not be used."""
-        return read_phrases(path, Encoder(self.tokenizer, self.vocabulary), self.vocabulary)
+        return read_phrases(path, self.tokenizer, self.vocabulary)
 
     def texts(self, split: Literal["validation", "test"]) -> Iterator[Text]:
         """Yield the documents of a held-out split as they were read, in the order of the split."""
@@ -138,13 +138,12 @@ class Corpus:
                 counts += np.bincount(shard.tokens[start : start + _COUNTED_TOKENS], minlength=len(counts))
         return counts
 
-    def _back(self, split: Split, phrases: Phrases) -> npt.NDArray[np.uint8]:
+    def _places(self, split: Split, phrases: Phrases) -> PhrasePlaces:
         def find() -> Tensors:
             return {"back": words_back(split, phrases)}
 
         found = self._kept(f"phrases-{phrases.digest}", find) if split.name == "train" else find()
-        back: npt.NDArray[np.uint8] = found["back"]
-        return back
+        return PhrasePlaces(found["back"], phrases.count)
 
     def _kept(self, name: str, make: Callable[[], Tensors]) -> Tensors:
         """Return what follows from train alone: as it stands beside the corpus, or made, and put there if we may."""

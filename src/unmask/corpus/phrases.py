@@ -7,20 +7,25 @@ the tokens that the tokenizer makes of it; letter case counts unless the tokeniz
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Tokenizer
 
 from unmask.corpus.shards import Encoder, Shard, Split
 from unmask.corpus.tokenizer import Vocabulary
 from unmask.errors import DataError
 
 LONGEST = 255
-"""Words of the longest phrase."""
+"""Tokens of the longest phrase."""
+
+LEADS = ("", " ", "(")
+"""What a phrase stands behind: nothing, white space, a sign. Many tokenizers write it differently each time."""
 
 Tokens = tuple[int, ...]
 
@@ -30,7 +35,9 @@ class Phrases:
     """A list of phrases as one tokenizer writes them."""
 
     written: frozenset[Tokens]
-    """The tokens of each, at the start of a text and after a space."""
+    """The tokens of each, behind every one of LEADS."""
+    signs: frozenset[int]
+    """Tokens of punctuation and symbols: where words are what stands between two spaces, these bound a phrase too."""
     count: int
 
     @property
@@ -39,7 +46,31 @@ class Phrases:
         return blake2b(repr(sorted(self.written)).encode(), digest_size=8).hexdigest()
 
 
-def read_phrases(path: Path, encoder: Encoder, vocabulary: Vocabulary) -> Phrases:
+@dataclass(frozen=True, slots=True)
+class PhrasePlaces:
+    """Where the phrases of a list stand in a split."""
+
+    back: npt.NDArray[np.uint8]
+    """(T,) how many words back the phrase begins that a token belongs to."""
+    listed: int
+    """Phrases in the list."""
+
+    def counts(self, split: Split) -> dict[str, int | float]:
+        """Return how many phrases are ``listed``, in how many ``places`` of ``split`` one stands, their words' share.
+
+        Phrases of one word are left out: all units but token hide them whole anyway.
+        """
+        places = later = words = 0
+        for shard, start in zip(split.shards, split.token_starts.tolist(), strict=False):
+            begins = shard.begins()
+            back = self.back[start : start + len(begins)][begins]
+            places += int(np.count_nonzero(back == 1))  # a phrase has one second word
+            later += int(np.count_nonzero(back))
+            words += len(back)
+        return {"listed": self.listed, "places": places, "word_share": (places + later) / max(1, words)}
+
+
+def read_phrases(path: Path, tokenizer: Tokenizer, vocabulary: Vocabulary) -> Phrases:
     """Return the phrases in the text file ``path``, one a line; empty lines are passed over.
 
     Raises DataError where there is no such file, no phrase in it, or one that the tokenizer can not write or that is
@@ -52,36 +83,59 @@ def read_phrases(path: Path, encoder: Encoder, vocabulary: Vocabulary) -> Phrase
     phrases = {number: line.strip() for number, line in enumerate(lines, start=1) if line.strip()}
     if not phrases:
         raise DataError(path, "holds no phrase; write one a line, or choose masking.unit=word")
-    written = set()
-    for lead in ("", " "):
-        encoded = encoder.encode([lead + phrase for phrase in phrases.values()])
-        for number, (tokens, begins) in zip(phrases, encoded, strict=True):
-            if not len(tokens) or (tokens == vocabulary.unk_id).any():
+    encoder, written = Encoder(tokenizer, vocabulary), set()
+    for lead in LEADS:
+        for number, tokens in zip(phrases, _behind(lead, list(phrases.values()), encoder), strict=True):
+            if not tokens or vocabulary.unk_id in tokens:
                 raise DataError(path, f"the tokenizer has no tokens for {phrases[number]!r}; leave it out", line=number)
-            if begins.sum() > LONGEST:
-                raise DataError(path, f"a phrase has at most {LONGEST} words, this has {begins.sum()}", line=number)
-            written.add(tuple(tokens.tolist()))
-    return Phrases(frozenset(written), len(set(phrases.values())))
+            if len(tokens) > LONGEST:
+                raise DataError(path, f"a phrase has at most {LONGEST} tokens, this has {len(tokens)}", line=number)
+            written.add(tokens)
+    return Phrases(frozenset(written), _signs(tokenizer, vocabulary), len(set(phrases.values())))
 
 
 def words_back(split: Split, phrases: Phrases) -> npt.NDArray[np.uint8]:
     """Return (T,) for the tokens of ``split`` how many words back the phrase begins that they belong to.
 
-    Where phrases overlap, the one that begins first counts, and of those the longest.
+    Where phrases overlap, the one that begins first counts, and of those the longest. A word that is a phrase's in part
+    (its comma is left) belongs to it as a whole.
     """
     parts = [_in_shard(shard, phrases) for shard in split.shards]
     return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
 
 
+def _behind(lead: str, phrases: Sequence[str], encoder: Encoder) -> Iterator[Tokens]:
+    """Yield the tokens of each phrase behind ``lead``; as at the start of a text where the two are not told apart."""
+    [(tokens, _)] = encoder.encode([lead])
+    before = tokens.tolist() if lead.strip() else []  # white space goes into the phrase's own first token
+    for (alone, _), (led, _) in zip(
+        encoder.encode(phrases), encoder.encode([lead + phrase for phrase in phrases]), strict=True
+    ):
+        apart = led[: len(before)].tolist() == before
+        yield tuple((led[len(before) :] if apart else alone).tolist())
+
+
+def _signs(tokenizer: Tokenizer, vocabulary: Vocabulary) -> frozenset[int]:
+    """Return the ordinary tokens that are nothing but punctuation and symbols; a piece of a character is neither."""
+    ids = vocabulary.ordinary_ids.tolist()
+    texts = tokenizer.decode_batch([[number] for number in ids], skip_special_tokens=False)
+    return frozenset(
+        number
+        for number, text in zip(ids, texts, strict=True)
+        if "\ufffd" not in text and all(unicodedata.category(character)[0] in "PSZ" for character in text)
+    )
+
+
 def _in_shard(shard: Shard, phrases: Phrases) -> npt.NDArray[np.uint8]:
     begins = shard.begins()
     word = np.cumsum(begins)
+    first = np.append(np.flatnonzero(begins), len(begins))  # the first token of each word, and the end
     back = np.zeros(len(begins), np.uint8)
     free_from = 0
     for begin, end in _matches(np.asarray(shard.tokens), begins, shard.starts, phrases):
         if begin >= free_from:
-            back[begin:end] = word[begin:end] - word[begin]
-            free_from = end
+            free_from = int(first[word[end - 1]])
+            back[begin:free_from] = word[begin:free_from] - word[begin]
     return back
 
 
@@ -91,20 +145,22 @@ def _matches(
     starts: npt.NDArray[np.int64],
     phrases: Phrases,
 ) -> Iterator[tuple[int, int]]:
-    """Yield begin and end of whatever is written like a phrase, from word to word within a document.
+    """Yield begin and end of whatever is written like a phrase within a document, between ends of words and signs.
 
     In the order of the beginnings, the longest first.
     """
     by_first = _by_first_two(phrases.written)
-    pairs = np.array(list(by_first), np.int64)
     following = np.append(tokens[1:], tokens[:0].dtype.type(0)).astype(np.int64)
-    likely = begins & np.isin(tokens.astype(np.int64) << 32 | following, pairs)
-    ends = np.append(begins, True)  # a phrase ends where a word begins, or the shard ends
+    likely = np.isin(tokens.astype(np.int64) << 32 | following, np.array(list(by_first), np.int64))
     for begin in np.flatnonzero(likely).tolist():
+        if not begins[begin] and int(tokens[begin - 1]) not in phrases.signs:
+            continue
         limit = int(starts[np.searchsorted(starts, begin, side="right")])
         for written in by_first[int(tokens[begin]) << 32 | int(following[begin])]:
             end = begin + len(written)
-            if end <= limit and ends[end] and tuple(tokens[begin:end].tolist()) == written:
+            if end > limit or tuple(tokens[begin:end].tolist()) != written:
+                continue
+            if end == limit or begins[end] or int(tokens[end]) in phrases.signs:
                 yield begin, end
 
 

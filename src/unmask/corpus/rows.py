@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from unmask.batch import Rows
 from unmask.corpus.order import RowOrder
+from unmask.corpus.phrases import PhrasePlaces
 from unmask.corpus.shards import Split, Tensors
 from unmask.corpus.tokenizer import Vocabulary
 
@@ -165,11 +166,11 @@ class PackedRows:
         vocabulary: Vocabulary,
         length: int,
         weights: Sequence[float | None] = (None,),
-        back: npt.NDArray[np.uint8] | None = None,
+        phrases: PhrasePlaces | None = None,
     ) -> None:
         """Read what pack_split made of ``split`` for ``length``; ``weights`` has one entry a source.
 
-        ``back`` (T,) is how many words back the word of each token of the split begins, where phrases count as words.
+        ``phrases`` are where phrases stand in the split, whose words count as one.
         """
         self.length = length
         self.source: npt.NDArray[np.int32] = tensors["row_source"]
@@ -180,7 +181,8 @@ class PackedRows:
         self.order = RowOrder(sizes, given if len(given) > 1 else None)
         self.num_rows = len(tensors["row_starts"]) - 1
         self._row_starts, self._windows = tensors["row_starts"], tensors
-        self._split, self._vocabulary, self._back = split, vocabulary, back
+        self._split, self._vocabulary = split, vocabulary
+        self._phrases = phrases
         self._is_special = np.zeros(vocabulary.size, dtype=np.bool_)
         self._is_special[list(vocabulary.special_ids)] = True
 
@@ -210,9 +212,9 @@ class PackedRows:
         return filled / (self.num_rows * self.length) if self.num_rows else 0.0
 
     @property
-    def covered(self) -> float:
-        """The share of the split's tokens that belong to a phrase, its first word not counted."""
-        return 0.0 if self._back is None else float(np.count_nonzero(self._back)) / max(1, len(self._back))
+    def phrases(self) -> dict[str, int | float] | None:
+        """What PhrasePlaces.counts says of the split, where phrases count as words."""
+        return None if self._phrases is None else self._phrases.counts(self._split)
 
     def gather(self, rows: Indices) -> Rows:
         """Return the rows of the numbers ``rows`` (R,); pure, and safe from several threads.
@@ -233,7 +235,7 @@ class PackedRows:
 
     def _words_back(self, number: Indices) -> npt.NDArray[np.int32] | int:
         """Return how many words back the phrases of the tokens ``number`` begin; of no text, anything."""
-        return 0 if self._back is None else self._back.take(number, mode="clip").astype(np.int32)
+        return 0 if self._phrases is None else self._phrases.back.take(number, mode="clip").astype(np.int32)
 
     def _spread(self, window: Indices, size: Indices, text: npt.NDArray[np.bool_], segment: Indices) -> Rows:
         """Lay runs of ``size`` end to end: ``window`` where ``text``, padding elsewhere."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from unmask.batch import KINDS, Rows, positions_in
 from unmask.masking.mask import Masked, MaskingSettings
+from unmask.masking.span import TOGETHER
 
 Bools = npt.NDArray[np.bool_]
 
@@ -54,10 +55,10 @@ def effective_rates(
     mix = {"masked": settings.mask_replace_prob, "random": settings.random_replace_prob}
     mix["kept"] = max(0.0, 1 - sum(mix.values()))
     words, kind, wanted = _words(rows), masked.kind[ordinary], rate[row]
-    word = words[ordinary]
+    word, words_together = words[ordinary], TOGETHER if settings.unit == "span" else 1.0
 
     def cell(chosen: Bools) -> dict[str, Any]:
-        return _cell(kind[chosen], wanted[chosen], window[chosen], word[chosen], mix)
+        return _cell(kind[chosen], wanted[chosen], window[chosen], word[chosen], words_together, mix)
 
     groups = {
         "word_length": _by_word_length(np.bincount(words.ravel())[word]),
@@ -84,17 +85,18 @@ def _cell(
     wanted: npt.NDArray[np.float64],
     window: npt.NDArray[np.integer],
     word: npt.NDArray[np.integer],
+    words_together: float,
     mix: dict[str, float],
 ) -> dict[str, Any]:
     """Return the rates of tokens of ``kind`` (N,), which was to be selected at the rates ``wanted`` (N,).
 
     Where little was expected and nothing came, windows do not differ and their error is too small. What chance does is
-    then at least what it does to whole words.
+    then at least what it does to whole words, of which ``words_together`` are hidden at once.
     """
     tokens = max(1, len(kind))
     asked = {"selected": (kind >= 0, wanted)}
     asked |= {name: (kind == number, wanted * mix[name]) for number, name in enumerate(KINDS)}
-    together = np.bincount(word)[word] if len(word) else word  # tokens of the same word in this cell
+    together = words_together * (np.bincount(word)[word] if len(word) else word)  # tokens in this cell, by words
     errors, off = {}, False
     for name, (found, rate) in asked.items():
         surplus = np.bincount(window, weights=found - rate) if len(kind) else np.zeros(1)

@@ -26,6 +26,9 @@ UP_TO = np.cumsum(_WEIGHTS) / _WEIGHTS.sum()
 LONGER = np.concatenate(([1.0], 1 - UP_TO[:-1]))
 """(LONGEST,) chance of a length above 0, 1, ... words."""
 
+TOGETHER = float((2 * np.arange(LONGEST) + 1) @ LONGER / LONGER.sum())
+"""Words in the span of a hidden word, itself counted, on average: long spans hold more of the words."""
+
 NOWHERE = np.iinfo(np.int64).min
 """The beginning of the span of a word that none covers."""
 

@@ -1,4 +1,4 @@
-"""Two models compared on the same items and seeds, and how far to trust it.
+"""Whether a difference between two models is more than chance.
 
 What bites: five pairs of seeds can never reach 0.05, since the smallest two-sided p of a sign flip over five is 2 / 32.
 """
@@ -6,51 +6,15 @@ What bites: five pairs of seeds can never reach 0.05, since the smallest two-sid
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
-from unmask.stats.figure import RESAMPLES, Combine, Figure, Nested, interval
-
 MOST_EXACT = 14
 """Pairs up to which all sign flips are tried; more are drawn at random."""
 _FLIPS = 10_000
-
-
-def paired_difference(
-    ours: Sequence[Nested],
-    theirs: Sequence[Nested],
-    combine: Combine,
-    *,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Figure:
-    """Return the mean difference of a figure, ours minus theirs, with an interval over seeds and items together.
-
-    Both are S tables (N, K) of the same items, the s-th of each from the same seed (or lists of such tables, nested
-    seeds inside); a draw takes the same seeds and the same items of both (Sellam et al. 2022).
-    """
-    pairs = [
-        list(zip(*(arm if isinstance(arm, list) else [arm] for arm in pair), strict=True))
-        for pair in zip(ours, theirs, strict=True)
-    ]
-    chance = np.random.Generator(np.random.Philox(seed))
-    num_items = len(pairs[0][0][0])
-    value = np.mean([np.mean([combine(a.sum(0)) - combine(b.sum(0)) for a, b in nested]) for nested in pairs])
-    drawn = np.empty(RESAMPLES)
-    for number in range(RESAMPLES):
-        weight = np.bincount(chance.integers(num_items, size=num_items), minlength=num_items)
-        means = []
-        for outer in chance.integers(len(pairs), size=len(pairs)):
-            nested = pairs[outer]
-            chosen = [nested[place] for place in chance.integers(len(nested), size=len(nested))]
-            means.append(np.mean([combine(weight @ a) - combine(weight @ b) for a, b in chosen]))
-        drawn[number] = np.mean(means)
-    low, high = interval(drawn, level)
-    method = f"paired bootstrap over {len(pairs)} seeds and items"
-    return Figure(float(value), low, high, num_items, level, method)
 
 
 def permutation_p(differences: npt.ArrayLike, *, seed: int = 0) -> float:

@@ -8,7 +8,7 @@ resamples seeds too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,9 +18,6 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Combine = Callable[[Floats], Floats]
 """From sums (..., K) over items to figures (...)."""
-
-Nested = npt.NDArray[np.floating] | list[npt.NDArray[np.floating]]
-"""The table (N, K) of one seed, or those of the seeds nested in it."""
 
 RESAMPLES = 1000
 """Resamples of a bootstrap; its own error in an interval's end is then about a twentieth of the interval's width."""
@@ -75,29 +72,8 @@ def bootstrap(
 ) -> Figure:
     """Return the figure of ``per_item`` (N, K) with a percentile bootstrap interval over its rows."""
     drawn = resampled_sums(per_item, np.random.Generator(np.random.Philox(seed)))
-    return _figure(combine(per_item.sum(0)), combine(drawn), len(per_item), level, method)
-
-
-def hierarchical(seeds: Sequence[Nested], combine: Combine, *, level: float = 0.95, seed: int = 0) -> Figure:
-    """Return the mean over seeds of a figure of the same items, with an interval over seeds and items together.
-
-    ``seeds`` is S tables (N, K) of the same N items, or S lists of such tables where seeds are nested (pre-training,
-    and fine-tuning within it). The Multi-Bootstrap (Sellam et al. 2022): items are drawn once for all seeds, seeds with
-    replacement at each level.
-    """
-    chance = np.random.Generator(np.random.Philox(seed))
-    tables = [nested if isinstance(nested, list) else [nested] for nested in seeds]
-    values = np.array([np.mean([combine(table.sum(0)) for table in nested]) for nested in tables])
-    drawn = np.empty(RESAMPLES)
-    num_items = len(tables[0][0])
-    for number in range(RESAMPLES):
-        weight = np.bincount(chance.integers(num_items, size=num_items), minlength=num_items)
-        means = []
-        for nested in (tables[outer] for outer in chance.integers(len(tables), size=len(tables))):
-            inner = chance.integers(len(nested), size=len(nested))
-            means.append(np.mean([combine(weight @ nested[place]) for place in inner]))
-        drawn[number] = np.mean(means)
-    return _figure(values.mean(), drawn, num_items, level, f"bootstrap over {len(tables)} seeds and items")
+    low, high = interval(combine(drawn), level)
+    return Figure(float(combine(per_item.sum(0))), low, high, len(per_item), level, method)
 
 
 def resampled_sums(per_item: npt.NDArray[np.floating], chance: np.random.Generator) -> Floats:
@@ -118,8 +94,3 @@ def interval(drawn: Floats, level: float) -> tuple[float, float]:
     if not finite.size:
         return math.nan, math.nan
     return float(np.quantile(finite, (1 - level) / 2)), float(np.quantile(finite, (1 + level) / 2))
-
-
-def _figure(value: npt.ArrayLike, drawn: Floats, n: int, level: float, method: str) -> Figure:
-    low, high = interval(drawn, level)
-    return Figure(float(np.asarray(value)), float(low), float(high), n, level, method)

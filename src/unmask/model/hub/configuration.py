@@ -182,7 +182,7 @@ def _global_every(read: _Reader) -> int:
     layers = read.whole("num_hidden_layers")
     for every in range(1, layers + 1):
         if kinds == [SLIDING if layer % every else FULL for layer in range(layers)]:
-            return every + 1
+            return every
     raise read.wrong("layer_types", f"{FULL} at every n-th layer from the first and {SLIDING} between")
 
 
