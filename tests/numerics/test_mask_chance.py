@@ -1,8 +1,8 @@
 """The chance of masks has no memory: epochs, neighbours, documents, lanes and seeds do not know of each other.
 
 Over a million places each pair of streams is correlated; under independence the correlation times the root of their
-number is standard normal. The bound of 5.3 makes a false alarm one in ten million, so one in 200,000 for all of the
-some fifty comparisons under another seed.
+number is standard normal. The bound of 5.3 makes a false alarm one in ten million, so one in 100,000 for all of the
+some hundred comparisons under another seed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import kstest
 
+from unmask.batch import Rows
 from unmask.corpus.order import rows_at
 from unmask.masking import noise
+from unmask.masking.mask import UNITS
 
 PLACES = 1_000_000
 BOUND = 5.3
@@ -82,6 +84,53 @@ def test_documents_do_not_know_of_each_other(step: int) -> None:
 @pytest.mark.parametrize("seed", [0, 2, 4, 3 + 0x9E3779B97F4A7C15])
 def test_seeds_do_not_know_of_each_other(seed: int) -> None:
     assert abs(z_score(stream(), stream(seed=seed))) < BOUND
+
+
+def words_in_rows(*, pieces: int = 2, length: int = 500) -> Rows:
+    """Return a document a row, a million tokens in words of ``pieces``."""
+    shape = (PLACES // length, length)
+    place = np.broadcast_to(np.arange(length, dtype=np.int32), shape)
+    ids = np.arange(1, shape[0] + 1, dtype=np.uint64)[:, None]
+    return Rows(
+        input_ids=np.ones(shape, np.int32),
+        segment=np.ones(shape, np.int32),
+        document=np.broadcast_to(ids, shape).copy(),
+        offset=place.copy(),
+        word=place // pieces,
+        special=(place == 0) | (place == length - 1),
+    )
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_masks_of_every_unit_have_no_memory(unit: str) -> None:
+    """Tokens of a word or span go together, so products of residuals are summed up by row: rows are independent."""
+    rows, rate = words_in_rows(), 0.15
+    ordinary = ~rows.special
+
+    def residual(*, seed: int = 3, epoch: int = 0) -> Floats:
+        count = len(ordinary)
+        hidden, _ = UNITS[unit](rows, seed, np.full(count, epoch), np.full(count, rate))
+        return np.where(ordinary, hidden - rate, 0.0)
+
+    first = residual()
+    pairs = {
+        "next epoch": (first, residual(epoch=1)),
+        "another epoch": (first, residual(epoch=1000)),
+        "another seed": (first, residual(seed=4)),
+        "document beside": (first[:-1], first[1:]),
+        "20 words on": (first[:, :-40], first[:, 40:]),
+    }
+    for name, (one, other) in pairs.items():
+        together = (one * other).sum(axis=1)
+        assert abs(together.mean()) < BOUND * together.std() / np.sqrt(len(together)), name
+
+
+def test_words_beside_each_other_are_hidden_each_for_itself() -> None:
+    rows = words_in_rows(pieces=2)
+    hidden, _ = UNITS["word"](rows, 3, np.zeros(len(rows.word), np.int64), np.full(len(rows.word), 0.15))
+    words = hidden[:, 2:-2:2].astype(float)  # the first token of each, the cut ones at the edges left out
+    for lag in (1, 2, 3):
+        assert abs(z_score(words[:, :-lag].ravel(), words[:, lag:].ravel())) < BOUND
 
 
 def test_a_seed_s_next_epoch_is_not_another_seed_s_epoch_in_reach() -> None:

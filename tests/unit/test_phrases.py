@@ -86,7 +86,7 @@ def test_a_slow_reader_finds_the_same_phrases(corpus: Corpus, phrases: Phrases) 
 FEW = st.integers(0, 2)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(
     documents=st.lists(st.lists(st.tuples(FEW, st.booleans()), min_size=1, max_size=12), min_size=1, max_size=4),
     written=st.frozensets(st.lists(FEW, min_size=1, max_size=4).map(tuple), min_size=1, max_size=4),

@@ -42,8 +42,8 @@ TASK: dict[str, Any] = {
         "fitted": SIDE,
         "risk_coverage": {"coverage": [0.1, 0.5, 1.0], "risk": [0.0, 0.05, 0.19]},
         "coverage_at_risk": {
-            "0.05": {"coverage": 0.5, "confidence": 0.8},
-            "0.01": {"coverage": 0.0, "confidence": None},
+            "0.05": {"coverage": 0.5, "confidence": 0.8, "high": 0.11},
+            "0.01": {"coverage": 0.0, "confidence": None, "high": None},
         },
     },
 }
@@ -77,8 +77,8 @@ def test_what_was_reached_is_said_beside_what_is_reached_without() -> None:
     assert "Pre-training paid: +0.110 [+0.090, +0.130]" in text
     assert cells(page, "TF-IDF and logistic regression (floor)") == ["0.75 [0.73, 0.77]", "\u2013"]
     assert cells(page, "the same network from scratch (control)")[1].startswith("0.11")
-    assert cells(page, "5% wrong at most") == ["50.0\u202f%", "0.80"]
-    assert cells(page, "1% wrong at most") == ["0.0\u202f%", "\u2013"]
+    assert cells(page, "5% wrong at most") == ["50.0\u202f%", "0.80", "11.0\u202f%"]
+    assert cells(page, "1% wrong at most") == ["0.0\u202f%", "\u2013", "\u2013"]
     assert "a temperature of 1.40" in text
 
 

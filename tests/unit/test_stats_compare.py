@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -14,7 +15,10 @@ from sklearn.metrics import brier_score_loss
 
 from unmask.errors import DataError
 from unmask.stats import bootstrap, hierarchical, holm, paired_difference, permutation_p, seeds_needed
+from unmask.stats import figure as of_figures
+from unmask.stats import seeds as of_seeds
 from unmask.stats.calibration import (
+    Coverage,
     calibration,
     calibration_error,
     confidences,
@@ -58,26 +62,76 @@ def worlds(chance: np.random.Generator, seeds: int, items: int, sd_seed: float) 
     return [column(item + chance.normal(scale=sd_seed) + chance.normal(scale=0.3, size=items)) for _ in range(seeds)]
 
 
-def test_seeds_widen_an_interval_that_items_alone_would_make_too_narrow() -> None:
+@pytest.mark.parametrize(("seeds", "sd_seed"), [(3, 1.0), (3, 0.1), (6, 0.5)])
+def test_an_interval_over_seeds_covers_as_often_as_it_says(
+    monkeypatch: pytest.MonkeyPatch, seeds: int, sd_seed: float
+) -> None:
+    """Few seeds, that differ more or less than items do: 95 % within three standard errors over 400 worlds.
+
+    A plain bootstrap of three seeds covers 77 %.
+    """
+    monkeypatch.setattr(of_figures, "RESAMPLES", 300)
+    monkeypatch.setattr(of_seeds, "RESAMPLES", 300)
     chance = np.random.default_rng(2)
-    both = [hierarchical(worlds(chance, 6, 200, 0.5), mean_of) for _ in range(20)]
-    width = np.mean([figure.high - figure.low for figure in both])
-    alone = 2 * 1.96 * np.sqrt(1.09 / 200)
-    assert width > 2 * alone
-    assert np.mean([figure.low <= 0 <= figure.high for figure in both]) > 0.7
+    found = [hierarchical(worlds(chance, seeds, 100, sd_seed), mean_of) for _ in range(400)]
+    covered = np.mean([figure.low <= 0 <= figure.high for figure in found])
+    assert abs(covered - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 400)
+
+
+def slow_draws(seeds: Sequence[Sequence[npt.NDArray[np.float64]]], count: int) -> npt.NDArray[np.float64]:
+    """Return what the Multi-Bootstrap draws, one thing after the other."""
+    chance, found = np.random.default_rng(8), []
+    for _ in range(count):
+        items = chance.integers(len(seeds[0][0]), size=len(seeds[0][0]))
+        outer = [seeds[place] for place in chance.integers(len(seeds), size=len(seeds))]
+        inner = [[one[place] for place in chance.integers(len(one), size=len(one))] for one in outer]
+        found.append(np.mean([np.mean([f1_of(table[items].sum(0)) for table in one]) for one in inner]))
+    return np.array(found)
+
+
+def test_the_draws_are_those_of_a_slow_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(9)
+
+    def table(recall: float) -> npt.NDArray[np.float64]:
+        true = chance.random(60) < 0.6
+        hit = true & (chance.random(60) < recall)
+        return np.stack([hit, hit | (chance.random(60) < 0.1), true], 1).astype(float)
+
+    ragged = [[table(recall) for _ in range(size)] for recall, size in ((0.5, 2), (0.7, 3), (0.9, 1))]
+    monkeypatch.setattr(of_seeds, "_widening", lambda seeds, level: 1.0)
+    monkeypatch.setattr(of_figures, "RESAMPLES", 4000)
+    monkeypatch.setattr(of_seeds, "RESAMPLES", 4000)
+    nested: list[of_seeds.Nested] = [list(one) for one in ragged]
+    figure, drawn = hierarchical(nested, f1_of), slow_draws(ragged, 4000)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert figure.value == pytest.approx(np.mean([np.mean([f1_of(one.sum(0)) for one in outer]) for outer in ragged]))
+    assert (figure.low, figure.high) == pytest.approx((low, high), abs=0.05 * (high - low))
 
 
 def test_nested_seeds_are_drawn_at_both_levels() -> None:
     chance = np.random.default_rng(3)
     outer = [chance.normal(scale=1.0) for _ in range(3)]
     item = chance.normal(scale=0.1, size=100)
-    nested: list[npt.NDArray[np.floating] | list[npt.NDArray[np.floating]]] = [
+    nested: list[of_seeds.Nested] = [
         [column(item + shift + chance.normal(scale=0.01)) for _ in range(3)] for shift in outer
     ]
     figure = hierarchical(nested, mean_of)
     flat = hierarchical([table for tables in nested for table in tables], mean_of)
     assert figure.value == pytest.approx(flat.value)
     assert figure.high - figure.low > 1.3 * (flat.high - flat.low)  # three draws of seeds, not nine
+    assert hierarchical(nested[:1], mean_of) == hierarchical(
+        list(nested[0]), mean_of
+    )  # within one, they are what varies
+
+
+def test_one_seed_is_said_to_be_one() -> None:
+    table = worlds(np.random.default_rng(10), 1, 100, 0.5)
+    figure = hierarchical(table, mean_of)
+    assert figure.method == "bootstrap over items, of one seed"
+    assert (figure.low, figure.high) == pytest.approx(
+        (bootstrap(table[0], mean_of).low, bootstrap(table[0], mean_of).high)
+    )
+    assert paired_difference(table, table, mean_of).method == "paired bootstrap over items, of one seed"
 
 
 def test_a_paired_difference_is_that_of_the_pairs() -> None:
@@ -184,12 +238,36 @@ def test_risk_against_coverage_by_hand() -> None:
     covered, risk = risk_coverage(confidence, right)
     assert covered.tolist() == [0.25, 0.75, 1.0]  # equals are answered together
     assert risk.tolist() == pytest.approx([0, 1 / 3, 0.5])
-    assert coverage_at(confidence, right, 0.4) == (0.75, 0.8)
-    assert coverage_at(confidence, right, 0.0) == (0.25, 0.9)
-    assert coverage_at(confidence, ~right, 0.1) == (0.0, None)
+    assert coverage_at(confidence, right, 0.4) == Coverage(0.75, 0.8, pytest.approx(0.8647, abs=1e-4))  # 1 of 3
+    assert coverage_at(confidence, right, 0.0) == Coverage(0.25, 0.9, pytest.approx(0.95))  # 0 of 1
+    assert coverage_at(confidence, ~right, 0.1) == Coverage(0.0, None, None)
+    assert coverage_at(confidence, np.zeros(4, bool), 1.0) == Coverage(1.0, 0.4, 1.0)
+
+
+def test_the_bound_of_a_chosen_risk_holds_on_others_where_the_risk_does_not() -> None:
+    """Confidences that are true, in 300 worlds of 300 decisions."""
+    chance, others = np.random.default_rng(11), []
+    for _ in range(300):
+        confidence = 1 / (1 + np.exp(-chance.normal(1.5, 1.5, size=300)))
+        found = coverage_at(confidence, chance.random(300) < confidence, 0.05)
+        more = 1 / (1 + np.exp(-chance.normal(1.5, 1.5, size=30_000)))
+        assert found.confidence is not None
+        others.append((1 - more[more >= found.confidence].mean(), found.high))
+    risk, high = np.array(others, float).T
+    assert (risk > 0.05).mean() > 0.5
+    assert (risk <= high).mean() > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 300)
 
 
 def test_several_labels_are_each_a_decision() -> None:
     confidence, right = confidences(np.array([[0.9, 0.2]]), np.array([[True, True]]))
     assert confidence.tolist() == pytest.approx([0.9, 0.8])
     assert right.tolist() == [True, False]
+
+
+def test_an_error_of_several_labels_resamples_texts() -> None:
+    """Every label of a text says the same, so ten labels know no more than one."""
+    logits, truth = made_logits(300, classes=2)
+    one, label = logits[:, :1] - logits[:, 1:], (truth == 0)[:, None]
+    narrow, wide = calibration(one, label, 0.3)["ece"], calibration(one.repeat(10, 1), label.repeat(10, 1), 0.3)["ece"]
+    assert wide["n"] == 300
+    assert wide["high"] - wide["low"] > 0.7 * (narrow["high"] - narrow["low"])

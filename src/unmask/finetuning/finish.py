@@ -59,7 +59,7 @@ def finished(run: RunDirectory, job: Job) -> Outcome:
     block = fitted_block(predictor.block, outcome, job.development)
     if job.settings.task.risk and outcome.scores is not None and outcome.truth is not None and block.name == "classify":
         chance = probabilities(outcome.scores, block.temperature, multi_label=block.multi_label)
-        _, least = coverage_at(*confidences(chance, outcome.truth), job.settings.task.risk)
+        least = coverage_at(*confidences(chance, outcome.truth), job.settings.task.risk).confidence
         block = replace(block, threshold=1.0 if least is None else least)
     run.update(task=block.plain())
     predictor.block = block
@@ -106,10 +106,9 @@ def trust(outcome: Outcome, block: TaskBlock) -> dict[str, Any] | None:
     confidence, right = confidences(chance, outcome.truth)
     covered, risk = risk_coverage(confidence, right)
     kept = np.unique(np.linspace(0, len(covered) - 1, _CURVE_POINTS).astype(int))
-    at = {f"{limit:g}": coverage_at(confidence, right, limit) for limit in RISKS}
     return {
         "raw": calibration(outcome.scores, outcome.truth, 1.0),
         "fitted": calibration(outcome.scores, outcome.truth, block.temperature),
         "risk_coverage": {"coverage": covered[kept].tolist(), "risk": risk[kept].tolist()},
-        "coverage_at_risk": {limit: {"coverage": share, "confidence": least} for limit, (share, least) in at.items()},
+        "coverage_at_risk": {f"{limit:g}": coverage_at(confidence, right, limit).plain() for limit in RISKS},
     }

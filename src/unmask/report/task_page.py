@@ -141,10 +141,20 @@ def _trust(task: object) -> Section | None:
     )
     limits = at(trust, "coverage_at_risk")
     rows = [
-        (f"{float(limit):.0%} wrong at most", percent(at(value, "coverage")), decimals(at(value, "confidence")))
+        (
+            f"{float(limit):.0%} wrong at most",
+            percent(at(value, "coverage")),
+            decimals(at(value, "confidence")),
+            percent(at(value, "high")),
+        )
         for limit, value in (limits.items() if isinstance(limits, Mapping) else ())
     ]
-    columns = ("If of the answers", "so many can be answered", "from this confidence on")
+    columns = (
+        "If of these answers",
+        "so many can be given",
+        "from this confidence on",
+        "wrong among others at most (95\u202f%)",
+    )
     blocks: list[Block] = [Prose(text), _reliability(trust), _coverage(trust), Table("Abstaining", columns, rows)]
     return Section("trust", "Can its probabilities be believed?", blocks)
 

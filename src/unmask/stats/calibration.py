@@ -6,6 +6,7 @@ score, which is not.
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 BINS = 15
 COLDEST, HOTTEST = 1e-2, 1e2
+_ERROR_RESAMPLES = 200
 
 
 def probabilities(logits: npt.NDArray[np.floating], temperature: float = 1.0, *, multi_label: bool = False) -> Floats:
@@ -89,23 +91,24 @@ def calibration(logits: npt.NDArray[np.floating], truth: npt.NDArray[Any], tempe
     brier = bootstrap(np.stack([squared, np.ones_like(squared)], 1), mean_of)
     return {
         "temperature": temperature,
-        "ece": _error_with_interval(confidence, right).plain(),
+        "ece": _error_with_interval(confidence, right, len(chance)).plain(),
         "brier": brier.plain(),
         "bins": equal_mass_bins(confidence, right),
     }
 
 
-def _error_with_interval(confidence: Floats, right: npt.NDArray[np.bool_], resamples: int = 200) -> Figure:
+def _error_with_interval(confidence: Floats, right: npt.NDArray[np.bool_], items: int) -> Figure:
+    """Return the calibration error of the decisions of ``items`` items, which are drawn with all of theirs."""
+    confidence, right = confidence.reshape(items, -1), right.reshape(items, -1)
     chance = np.random.Generator(np.random.Philox(0))
-    count = len(confidence)
     drawn = [
-        calibration_error(confidence[chosen], right[chosen])
-        for chosen in (chance.integers(count, size=count) for _ in range(resamples))
+        calibration_error(confidence[chosen].ravel(), right[chosen].ravel())
+        for chosen in (chance.integers(items, size=items) for _ in range(_ERROR_RESAMPLES))
     ]
-    value = calibration_error(confidence, right)
+    value = calibration_error(confidence.ravel(), right.ravel())
     surplus = np.median(drawn) - value  # resampling adds noise to every bin, which looks like error
     low, high = np.maximum(np.quantile(drawn, [0.025, 0.975]) - surplus, 0.0)
-    return Figure(value, float(low), float(high), count, 0.95, "bootstrap over decisions, equal-mass bins, recentred")
+    return Figure(value, float(low), float(high), items, 0.95, "bootstrap over items, equal-mass bins, recentred")
 
 
 def risk_coverage(confidence: Floats, right: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
@@ -120,14 +123,37 @@ def risk_coverage(confidence: Floats, right: npt.NDArray[np.bool_]) -> tuple[Flo
     return count[last] / len(order), wrong[last] / count[last]
 
 
-def coverage_at(confidence: Floats, right: npt.NDArray[np.bool_], risk: float) -> tuple[float, float | None]:
-    """Return the largest share that can be answered at a ``risk`` of being wrong, and the confidence it asks for.
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What can be answered at a chosen risk, read off decisions whose outcome is known."""
 
-    Read off the same decisions, so on others the risk is met on average, not surely. (0, None) where nothing is.
+    coverage: float
+    """Share of the decisions that is answered."""
+    confidence: float | None
+    """From which on is answered; None where nothing is."""
+    high: float | None
+    """Share that is wrong among other answers of this confidence at most, with 95 % confidence."""
+
+    def plain(self) -> dict[str, float | None]:
+        """Return it as JSON writes it."""
+        return asdict(self)
+
+
+def coverage_at(confidence: Floats, right: npt.NDArray[np.bool_], risk: float) -> Coverage:
+    """Return the most that can be answered with a share of at most ``risk`` wrong among these decisions.
+
+    No promise for others: the confidence was chosen because few errors happened to lie above it. Simulated, 1 % chosen
+    on 300 decisions is 2 % on others, and 5 % chosen on 1,000 is above 5 % as often as not. What holds is ``high``, the
+    exact bound of a share (Clopper and Pearson 1934) of decisions that are independent; simulated, on others no more
+    than that is wrong in 18 to 19 choices of 20.
     """
+    from scipy.stats import beta
+
     covered, risks = risk_coverage(confidence, right)
     fine = np.flatnonzero(risks <= risk)
     if not len(fine):
-        return 0.0, None
-    share = float(covered[fine[-1]])
-    return share, float(np.sort(confidence)[::-1][round(share * len(confidence)) - 1])
+        return Coverage(0.0, None, None)
+    answered = round(covered[fine[-1]] * len(confidence))
+    wrong = round(risks[fine[-1]] * answered)
+    high = 1.0 if wrong == answered else float(beta.ppf(0.95, wrong + 1, answered - wrong))
+    return Coverage(float(covered[fine[-1]]), float(np.sort(confidence)[::-1][answered - 1]), high)

@@ -83,19 +83,21 @@ def _interval(drawn: Floats, sizes: Sequence[int], level: float, chance: np.rand
 
 def _drawn_shares(sizes: Sequence[int], chance: np.random.Generator) -> Floats:
     """Return (RESAMPLES, T) what each table weighs where seeds are drawn with replacement at both levels."""
-    shares, first = _shares(sizes), np.cumsum([0, *sizes])
+    shares, size, first = _shares(sizes), np.array(sizes), np.cumsum([0, *sizes[:-1]])
+    outer = chance.integers(len(sizes), size=(RESAMPLES, len(sizes), 1))
+    inner = (chance.random((RESAMPLES, len(sizes), max(sizes))) * size[outer]).astype(int)
+    chosen = first[outer] + inner
+    counted = np.arange(max(sizes)) < size[outer]  # as many as the outer seed has
     found = np.zeros((RESAMPLES, len(shares)))
-    for row in found:
-        for outer in chance.integers(len(sizes), size=len(sizes)):
-            for inner in first[outer] + chance.integers(sizes[outer], size=sizes[outer]):
-                row[inner] += shares[inner]
+    np.add.at(found, (np.arange(RESAMPLES)[:, None, None], chosen), np.where(counted, shares[chosen], 0.0))
     return found
 
 
 def _widening(seeds: int, level: float) -> float:
-    """Return by how much a bootstrap of so few is too narrow (Hesterberg 2015, section 5.4.1).
+    """Return by how much a bootstrap of so few is too narrow.
 
-    Its variance lacks a part in ``seeds``, and its quantiles are those of a normal where Student's t is due.
+    Its variance lacks a part in ``seeds``, and its quantiles are a normal's where Student's t is due: the expanded
+    percentile interval (Hesterberg 2015, What Teachers Should Know About the Bootstrap).
     """
     from scipy.stats import norm, t
 
