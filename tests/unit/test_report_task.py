@@ -23,7 +23,7 @@ RUN: dict[str, Any] = {
 }
 SETTINGS: dict[str, Any] = {"training": {"epochs": 3}}
 BINS = [{"confidence": 0.6, "accuracy": 0.5, "count": 10}, {"confidence": 0.9, "accuracy": 0.95, "count": 10}]
-SIDE = {"temperature": 1.4, "ece": figure(0.03), "brier": figure(0.3), "bins": BINS}
+SIDE = {"temperature": 1.4, "ece": figure(0.03), "perfect_ece": figure(0.02), "brier": figure(0.3), "bins": BINS}
 TASK: dict[str, Any] = {
     "name": "classify",
     "headline": "accuracy",
@@ -80,6 +80,7 @@ def test_what_was_reached_is_said_beside_what_is_reached_without() -> None:
     assert cells(page, "5% wrong at most") == ["50.0\u202f%", "0.80", "11.0\u202f%"]
     assert cells(page, "1% wrong at most") == ["0.0\u202f%", "\u2013", "\u2013"]
     assert "a temperature of 1.40" in text
+    assert "Perfect probabilities would show 0.02 [0.00, 0.04] on as many examples: the fitted ones show not" in text
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,23 @@ def test_a_curve_says_where_pre_training_is_ahead_and_where_not() -> None:
         "A sketch: a direction, not figures to quote."
         in Outline(render_curve(RUN, SETTINGS, {"curve": CURVE}, is_sketch=True)).text
     )
+
+
+def test_a_curve_says_where_pre_training_is_behind() -> None:
+    differences = {f"pretrained - scratch at {count}": figure(value) for count, value in ((50, -0.1), (500, 0.0))}
+    text = Outline(render_curve(RUN, SETTINGS, {"curve": {**CURVE, "differences": differences}})).text
+    assert "Pre-training is behind the same network from scratch, in strict entity F1, at 50 labels" in text
+    assert "ahead of" not in text
+    assert "It is not told apart at 500 labels" in text
+
+
+def test_a_curve_has_bands_where_there_are_intervals() -> None:
+    page = render_curve(RUN, SETTINGS, {"curve": CURVE})
+    assert page.count("fill-opacity: 0.15") == 2 * 2  # two arms, drawn wide and narrow; a floor has none
+
+
+def test_a_difference_of_one_seed_says_that_it_is() -> None:
+    assert "another seed may say otherwise" in Outline(task_page()).text
 
 
 def test_a_curve_of_nothing_but_nulls_says_so() -> None:

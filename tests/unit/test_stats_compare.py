@@ -66,7 +66,7 @@ def worlds(chance: np.random.Generator, seeds: int, items: int, sd_seed: float) 
 def test_an_interval_over_seeds_covers_as_often_as_it_says(
     monkeypatch: pytest.MonkeyPatch, seeds: int, sd_seed: float
 ) -> None:
-    """Few seeds, that differ more or less than items do: 95 % within three standard errors over 400 worlds.
+    """Few seeds, that differ more or less than items do: within three standard errors of 95 %, or a little wide.
 
     A plain bootstrap of three seeds covers 77 %.
     """
@@ -75,7 +75,7 @@ def test_an_interval_over_seeds_covers_as_often_as_it_says(
     chance = np.random.default_rng(2)
     found = [hierarchical(worlds(chance, seeds, 100, sd_seed), mean_of) for _ in range(400)]
     covered = np.mean([figure.low <= 0 <= figure.high for figure in found])
-    assert abs(covered - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 400)
+    assert 0.95 - 3 * np.sqrt(0.95 * 0.05 / 400) < covered < 0.99
 
 
 def slow_draws(seeds: Sequence[Sequence[npt.NDArray[np.float64]]], count: int) -> npt.NDArray[np.float64]:
@@ -143,16 +143,15 @@ def test_a_paired_difference_is_that_of_the_pairs() -> None:
     assert hierarchical(ours, mean_of).high - hierarchical(ours, mean_of).low > 1
 
 
-@given(st.lists(st.floats(-5, 5), min_size=1, max_size=8))
-def test_sign_flips_are_counted_as_by_hand(values: list[float]) -> None:
-    observed = abs(sum(values))
+@given(st.lists(st.integers(-50, 50), min_size=1, max_size=8), st.sampled_from([1e-12, 0.1, 1e9]))
+def test_sign_flips_are_counted_as_by_hand(values: list[int], unit: float) -> None:
+    """In whole numbers, which add up without rounding; ties are common and count as extreme."""
     flips = [
         abs(sum(sign * value for sign, value in zip(signs, values, strict=True)))
         for signs in product((1, -1), repeat=len(values))
     ]
-    assert permutation_p(values) == pytest.approx(
-        np.mean([flip >= observed - 1e-9 * len(values) for flip in flips]), abs=0.02
-    )
+    expected = np.mean([flip >= abs(sum(values)) for flip in flips])
+    assert permutation_p([unit * value for value in values]) == pytest.approx(expected)
 
 
 def test_five_pairs_never_reach_five_per_cent_and_six_do() -> None:
@@ -209,12 +208,25 @@ def test_scores_that_are_not_finite_are_one_line() -> None:
 
 
 def test_calibrated_scores_have_little_error_and_overconfident_ones_much() -> None:
-    logits, truth = made_logits(20_000)
+    logits, truth = made_logits(5000)
     fine, sure = calibration(logits, truth, 1.0), calibration(4 * logits, truth, 1.0)
-    assert fine["ece"]["value"] < 0.02
+    assert fine["ece"]["value"] < 0.03
     assert sure["ece"]["value"] > 0.15
     assert fine["ece"]["low"] <= fine["ece"]["value"] <= fine["ece"]["high"]
     assert fine["brier"]["value"] < sure["brier"]["value"]
+
+
+def test_an_error_stands_beside_that_of_perfect_probabilities() -> None:
+    """Few decisions show an error where there is none, and the perfect range holds it."""
+    within = []
+    for seed in range(10):
+        found = calibration(*made_logits(200, seed), 1.0)
+        assert found["ece"]["value"] > 0.04
+        within.append(found["perfect_ece"]["low"] <= found["ece"]["value"] <= found["perfect_ece"]["high"])
+    assert sum(within) >= 8
+    logits, truth = made_logits(200)
+    sure = calibration(4 * logits, truth, 1.0)
+    assert sure["ece"]["value"] > sure["perfect_ece"]["high"]
 
 
 def test_brier_is_scikit_learn_s() -> None:
@@ -238,8 +250,10 @@ def test_risk_against_coverage_by_hand() -> None:
     covered, risk = risk_coverage(confidence, right)
     assert covered.tolist() == [0.25, 0.75, 1.0]  # equals are answered together
     assert risk.tolist() == pytest.approx([0, 1 / 3, 0.5])
-    assert coverage_at(confidence, right, 0.4) == Coverage(0.75, 0.8, pytest.approx(0.8647, abs=1e-4))  # 1 of 3
-    assert coverage_at(confidence, right, 0.0) == Coverage(0.25, 0.9, pytest.approx(0.95))  # 0 of 1
+    some, one = coverage_at(confidence, right, 0.4), coverage_at(confidence, right, 0.0)
+    assert (some.coverage, some.confidence) == (0.75, 0.8)
+    assert (one.coverage, one.confidence) == (0.25, 0.9)
+    assert (some.high, one.high) == pytest.approx((0.8647, 0.95), abs=1e-4)  # 1 of 3, 0 of 1
     assert coverage_at(confidence, ~right, 0.1) == Coverage(0.0, None, None)
     assert coverage_at(confidence, np.zeros(4, bool), 1.0) == Coverage(1.0, 0.4, 1.0)
 

@@ -159,8 +159,9 @@ def _floors(curve: Curve, name: str) -> dict[str, dict[str, float]]:
     """Return the mean over seeds of each floor, by name and count."""
     found: dict[str, dict[str, float]] = {}
     for count in curve.counts:
+        seeds = curve.seeds if count < len(curve.job.train) else 1  # all examples are the same under every seed
         by_seed = [
-            floors(curve.job.block, drawn(curve.job, count, seed).train, curve.held_out) for seed in range(curve.seeds)
+            floors(curve.job.block, drawn(curve.job, count, seed).train, curve.held_out) for seed in range(seeds)
         ]
         for floor in by_seed[0]:
             values = [next(metric.value for metric in one[floor] if metric.name == name) for one in by_seed]

@@ -27,14 +27,7 @@ COLOURS = {
     "ink": "#fe0101",
     "muted": "#fe0202",
     "grid": "#fe0303",
-    "series-1": "#fe0404",
-    "series-2": "#fe0505",
-    "series-3": "#fe0606",
-    "series-4": "#fe0707",
-    "series-5": "#fe0808",
-    "series-6": "#fe0909",
-    "series-7": "#fe0a0a",
-    "series-8": "#fe0b0b",
+    **{f"series-{place}": f"#fe0{place + 3:x}0{place + 3:x}" for place in range(1, 9)},
 }
 SOLID, DASHED, DOTTED, MIXED = "-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2))
 LINE_STYLES = {f"series-{place}": style for place, style in enumerate((SOLID, DASHED, DOTTED, MIXED) * 2, start=1)}
@@ -61,13 +54,18 @@ Draw = Callable[["Canvas", int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """A line: ``y`` over ``x``, None where nothing was measured, in the colour of a CSS variable of COLOURS."""
+    """A line: ``y`` over ``x``, None where nothing was measured, in the colour of a CSS variable of COLOURS.
+
+    ``low`` and ``high`` are the ends of intervals, where there are any, and are drawn as a band.
+    """
 
     label: str
     x: Sequence[float]
     y: Sequence[float | None]
     colour: str = "series-1"
     markers: bool = False
+    low: Sequence[float | None] = ()
+    high: Sequence[float | None] = ()
 
     def last(self) -> float | None:
         """Return the last value that was measured."""
@@ -122,10 +120,12 @@ def line_chart(
     y_label: str,
     series: Sequence[Series],
     levels: Sequence[Level] = (),
+    counts: Sequence[float] = (),
 ) -> Chart:
     """Draw lines with their names and last values at the right end; the y axis starts at 0. Raises MissingExtra.
 
-    ``name`` is unique on the page; the labels of the axes state units.
+    ``name`` is unique on the page; the labels of the axes state units. Where x are ``counts``, its axis is logarithmic
+    and names each of them.
     """
 
     def draw(canvas: Canvas, width: int) -> None:
@@ -137,17 +137,17 @@ def line_chart(
         for level in levels:
             axes.axhline(level.value, color=COLOURS[level.colour], linewidth=1.5, linestyle=(0, (1, 2)))
         for line in series:
-            marker = "o" if line.markers else ""
-            y = [float("nan") if value is None else value for value in line.y]
-            style: Any = LINE_STYLES.get(line.colour, "-")
-            axes.plot(
-                line.x, y, color=COLOURS[line.colour], linewidth=2, linestyle=style, marker=marker, markersize=4.5
-            )
+            _draw_line(axes, line)
         axes.set_ylim(bottom=0)
         axes.margins(x=0.02)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
-        axes.locator_params(axis="x", nbins=4 if width == NARROW else 8)
+        if counts:
+            axes.set_xscale("log")
+            axes.minorticks_off()
+            axes.set_xticks(counts, [f"{count:,.0f}" for count in counts])
+        else:
+            axes.locator_params(axis="x", nbins=4 if width == NARROW else 8)
         _name_ends(axes, labels)
 
     return _chart(name, title=title, description=description, height=340, draw=draw)
@@ -204,6 +204,17 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
     for rank, index in enumerate(order):
         places[index] = level[rank] + rank * gap
     return places
+
+
+def _draw_line(axes: Axes, line: Series) -> None:
+    y, low, high = (
+        [float("nan") if value is None else value for value in values] for values in (line.y, line.low, line.high)
+    )
+    if low:
+        axes.fill_between(line.x, low, high, color=COLOURS[line.colour], alpha=0.15, linewidth=0)
+    style: Any = LINE_STYLES.get(line.colour, "-")
+    marker = "o" if line.markers else ""
+    axes.plot(line.x, y, color=COLOURS[line.colour], linewidth=2, linestyle=style, marker=marker, markersize=4.5)
 
 
 def _draw_bar(axes: Axes, bar: Bar, middle: float, thickness: float) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from unmask.report.charts import Chart, Level, Series, line_chart
+from unmask.report.charts import Chart, Series, line_chart
 from unmask.report.html import ABSENT, Json, Page, Prose, Section, Table, at, decimals, plain, read_figure, render_page
 from unmask.report.run_page import FOOTER
-from unmask.report.task_words import BESIDE, FIGURES, TASKS, capital, recipe
+from unmask.report.task_words import BESIDE, FIGURES, LINES, TASKS, capital, recipe
 
 
 def render_curve(run: Json, settings: Json, evaluation: Json, *, is_sketch: bool = False) -> str:
@@ -41,17 +41,24 @@ def _counts(curve: object) -> list[str]:
 
 def _curve_lead(curve: object, name: str) -> str:
     differences = at(curve, "differences")
-    won: list[str] = []
-    lost: list[str] = []
+    ahead: list[str] = []
+    behind: list[str] = []
+    open_: list[str] = []
     for key, value in differences.items() if isinstance(differences, Mapping) else ():
         figure = read_figure(value)
         if figure is None or figure.interval is None:
             continue
-        (won if figure.interval[0] > 0 else lost).append(f"{str(key).rpartition(' ')[2]} labels ({figure.text()})")
-    if not won:
+        low, high = figure.interval
+        where = ahead if low > 0 else behind if high < 0 else open_
+        where.append(f"{str(key).rpartition(' ')[2]} labels ({figure.text()})")
+    if not ahead and not behind:
         return f"At no number of labels is pre-training told apart from the same network from scratch, by {name}."
-    rest = f" It is not told apart at {', '.join(lost)}." if lost else ""
-    return f"Pre-training is ahead of the same network from scratch, in {name}, at {', '.join(won)}.{rest}"
+    said = [
+        f"Pre-training is {word} the same network from scratch, in {name}, at {', '.join(found)}."
+        for word, found in (("ahead of", ahead), ("behind", behind))
+        if found
+    ]
+    return " ".join([*said, *([f"It is not told apart at {', '.join(open_)}."] if open_ else [])])
 
 
 def _curve_chart(curve: object, name: str) -> Chart:
@@ -62,9 +69,18 @@ def _curve_chart(curve: object, name: str) -> Chart:
         found = at(curve, group)
         for label, by_count in found.items() if isinstance(found, Mapping) else ():
             values = [read_figure(at(by_count, count)) for count in counts]
-            y = [None if value is None else value.value for value in values]
-            colour = f"series-{len(series) + 1}"
-            series.append(Series(label=BESIDE.get(str(label), str(label)), x=x, y=y, colour=colour, markers=True))
+            ends = [None if value is None else value.interval for value in values]
+            series.append(
+                Series(
+                    label=LINES.get(str(label), str(label)),
+                    x=x,
+                    y=[None if value is None else value.value for value in values],
+                    low=[None if pair is None else max(0.0, pair[0]) for pair in ends],
+                    high=[None if pair is None else pair[1] for pair in ends],
+                    colour=f"series-{len(series) + 1}",
+                    markers=True,
+                )
+            )
     return line_chart(
         "labels",
         title=f"{capital(name)} on held-out examples, by the number of labelled ones",
@@ -72,7 +88,7 @@ def _curve_chart(curve: object, name: str) -> Chart:
         x_label="labelled examples",
         y_label=name,
         series=series,
-        levels=list[Level](),
+        counts=x,
     )
 
 

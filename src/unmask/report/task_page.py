@@ -67,10 +67,14 @@ def _standing(task: object, headline: str) -> str:
         return f"The {name} on held-out examples, beside what is reached without the model."
     low, high = control.interval
     what = f"{control.value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    one_seed = "The interval is over examples; another seed may say otherwise, and a label curve asks several."
     if low > 0:
-        return f"Pre-training paid: {what} {name} over the same network from scratch, on the same examples and seed."
+        return (
+            f"Pre-training paid: {what} {name} over the same network from scratch, on the same examples and seed. "
+            f"{one_seed}"
+        )
     if high < 0:
-        return f"Pre-training did harm here: {what} {name} beside the same network from scratch."
+        return f"Pre-training did harm here: {what} {name} beside the same network from scratch. {one_seed}"
     return f"Pre-training is not told apart from the same network from scratch: {what} {name}."
 
 
@@ -137,7 +141,7 @@ def _trust(task: object) -> Section | None:
     text = (
         f"A probability can be believed where it is right as often as it says. Scores are divided by a temperature of "
         f"{temperature}, fitted on the development examples and stored with the model. Calibration error, as it came "
-        f"and fitted: {said}."
+        f"and fitted: {said}.{_beside_perfect(trust)}"
     )
     limits = at(trust, "coverage_at_risk")
     rows = [
@@ -157,6 +161,15 @@ def _trust(task: object) -> Section | None:
     )
     blocks: list[Block] = [Prose(text), _reliability(trust), _coverage(trust), Table("Abstaining", columns, rows)]
     return Section("trust", "Can its probabilities be believed?", blocks)
+
+
+def _beside_perfect(trust: Mapping[str, Any]) -> str:
+    """Say what perfect probabilities would show, since a calibration error of few examples is never 0."""
+    error, perfect = (read_figure(at(trust, "fitted", name)) for name in ("ece", "perfect_ece"))
+    if error is None or perfect is None or perfect.high is None:
+        return ""
+    words = "more than that" if error.value > perfect.high else "not told apart from that"
+    return f" Perfect probabilities would show {perfect.text()} on as many examples: the fitted ones show {words}."
 
 
 def _reliability(trust: Mapping[str, Any]) -> Chart:

@@ -35,6 +35,16 @@ BESIDE = {
     "sentence_overlap": "from the sentence most like the question",
     "no_answer": "never an answer",
 }
+LINES = {
+    "pretrained": "pre-trained",
+    "scratch": "scratch",
+    "majority": "commonest",
+    "tfidf": "TF-IDF",
+    "frequent_tag": "usual tag",
+    "sentence_overlap": "overlap",
+    "no_answer": "no answer",
+}
+"""The same where there is room for few letters: at the end of a line, on a telephone."""
 
 
 def capital(text: str) -> str:

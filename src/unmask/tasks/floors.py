@@ -24,6 +24,7 @@ from unmask.tasks.tags import OUTSIDE, Entity, entities
 STRENGTHS = (1.0, 10.0, 100.0)
 """Inverse strengths of regularisation that are tried."""
 _FEW = 5  # examples of a class below which there is nothing to choose a strength by
+_ENOUGH = 2000  # examples to choose a strength by: it hardly moves with more
 
 _WORD = re.compile(r"\w+")
 _SENTENCE = re.compile(r"[^\n.!?]+(?:[.!?](?!\s)[^\n.!?]+)*")
@@ -111,7 +112,11 @@ def _fitted(features: Any, labels: npt.NDArray[np.integer]) -> Any:
         return DummyClassifier().fit(features, labels)
     strength = STRENGTHS[1]
     if counts.min() >= _FEW:
-        one, two, learned, aside = train_test_split(features, labels, test_size=0.2, random_state=0, stratify=labels)
+        count = min(len(labels), max(_ENOUGH, _FEW * len(counts)))
+        one, two, learned, aside = train_test_split(
+            features, labels, train_size=int(0.8 * count), test_size=count - int(0.8 * count), random_state=0,
+            stratify=labels,
+        )  # fmt: skip
         fits = {c: LogisticRegression(C=c, max_iter=300).fit(one, learned).score(two, aside) for c in STRENGTHS}
         strength = max(fits, key=lambda c: (fits[c], -c))
     return LogisticRegression(C=strength, max_iter=300).fit(features, labels)
