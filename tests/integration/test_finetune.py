@@ -236,6 +236,9 @@ def test_a_curve_is_paired_resumable_and_says_what_it_is_worth(
     assert found["counts"] == [20, 160]
     assert set(found["arms"]) == {"pretrained", "scratch"}
     assert len(found["arms"]["scratch"]["20"]["seeds"]) == 2
+    few = found["arms"]["scratch"]["20"]
+    assert (few["low"], few["high"]) == (min(few["seeds"]), max(few["seeds"]))  # two seeds carry no interval
+    assert few["method"] == "range of 2 seeds, no interval"
     assert set(found["differences"]) == {"pretrained - scratch at 20", "pretrained - scratch at 160"}
     assert found["floors"]["tfidf"]["160"] > 0.9
     assert "by the number of labels" in (run.path / "report.html").read_text()
@@ -310,7 +313,9 @@ def test_defaults_follow_size_and_width() -> None:
     assert rate_for(256) == pytest.approx(4.5e-4)
     assert rate_for(64) == 1e-3
     training = FinetuneSettings().training
-    assert steps_for(50, training) == round(20 * 50 / 16)
+    assert steps_for(50, training) == 200
+    assert steps_for(500, training) == round(20 * 500 / 16)
+    assert steps_for(50, FinetuneSettings.parse({"training": {"epochs": 2}}).training) == 6
     assert steps_for(100_000, training) == round(3 * 100_000 / 16)
 
 

@@ -52,6 +52,15 @@ def test_classes() -> None:
     assert [metric.value for metric in again["tfidf"]] == list(found["tfidf"].values())
 
 
+def test_a_class_of_five_among_thousands_is_no_trouble() -> None:
+    common = [
+        ClassifyExample(f"the {QUALITIES[n % len(QUALITIES)]} buffer", None, ("common",), "") for n in range(4000)
+    ]
+    train = [*common, *(ClassifyExample(f"a kernel in {place}", None, ("rare",), "") for place in PLACES[:5])]
+    block = TaskBlock(name="classify", labels=("common", "rare"))
+    assert floors(block, train, [*common[:5], *train[-5:]])["tfidf"][0].value == 1
+
+
 def test_several_labels_and_pairs() -> None:
     block = TaskBlock(name="classify", labels=("large", "memory", "never"), multi_label=True)
 

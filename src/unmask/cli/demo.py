@@ -120,9 +120,9 @@ def sketch(corpus: Corpus, run: RunDirectory, progress: Report) -> dict[str, Any
     split = docstring_task("tag", corpus)
     train, development, test = (
         [TagExample(tuple(row["tokens"]), tuple(row["tags"]), name) for row in split[name][:most]]
-        for name, most in (("train", 4 * max(SKETCHED)), ("validation", 150), ("test", 300))
+        for name, most in (("train", 4 * max(SKETCHED)), ("validation", 100), ("test", 300))
     )
-    settings = read_settings(FinetuneSettings, overrides={"training.epochs": 12, "training.eval_every": 50})
+    settings = read_settings(FinetuneSettings, overrides={"training.eval_every": 100})
     found = resolve(run.path)
     job = Job(
         base=read_model(found),

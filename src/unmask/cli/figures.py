@@ -69,6 +69,8 @@ def _print_curve(terminal: Terminal, curve: dict[str, Any]) -> None:
         for floor, by_count in curve["floors"].items()
     ]
     terminal.table(columns, rows)
+    if curve["seeds"] == 2:
+        terminal.result("Brackets are the range of the two seeds; an interval takes three.")
     for name, difference in curve["differences"].items():
         terminal.result(f"{name}: {in_brackets(difference)}, p {difference['p_holm']:.3f} (Holm)")
 

@@ -8,7 +8,7 @@ the tokens that the tokenizer makes of it; letter case counts unless the tokeniz
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -85,7 +85,9 @@ def read_phrases(path: Path, tokenizer: Tokenizer, vocabulary: Vocabulary) -> Ph
         raise DataError(path, "holds no phrase; write one a line, or choose masking.unit=word")
     encoder, written = Encoder(tokenizer, vocabulary), set()
     for lead in LEADS:
-        for number, tokens in zip(phrases, _behind(lead, list(phrases.values()), encoder), strict=True):
+        for number, tokens in zip(phrases, _behind(lead, phrases.values(), encoder), strict=True):
+            if tokens is None:
+                continue
             if not tokens or vocabulary.unk_id in tokens:
                 raise DataError(path, f"the tokenizer has no tokens for {phrases[number]!r}; leave it out", line=number)
             if len(tokens) > LONGEST:
@@ -104,15 +106,13 @@ def words_back(split: Split, phrases: Phrases) -> npt.NDArray[np.uint8]:
     return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
 
 
-def _behind(lead: str, phrases: Sequence[str], encoder: Encoder) -> Iterator[Tokens]:
-    """Yield the tokens of each phrase behind ``lead``; as at the start of a text where the two are not told apart."""
+def _behind(lead: str, phrases: Iterable[str], encoder: Encoder) -> Iterator[Tokens | None]:
+    """Yield the tokens of each phrase behind ``lead``, or None where a token holds something of both."""
     [(tokens, _)] = encoder.encode([lead])
     before = tokens.tolist() if lead.strip() else []  # white space goes into the phrase's own first token
-    for (alone, _), (led, _) in zip(
-        encoder.encode(phrases), encoder.encode([lead + phrase for phrase in phrases]), strict=True
-    ):
+    for led, _ in encoder.encode([lead + phrase for phrase in phrases]):
         apart = led[: len(before)].tolist() == before
-        yield tuple((led[len(before) :] if apart else alone).tolist())
+        yield tuple(led[len(before) :].tolist()) if apart else None
 
 
 def _signs(tokenizer: Tokenizer, vocabulary: Vocabulary) -> frozenset[int]:
@@ -150,24 +150,28 @@ def _matches(
     In the order of the beginnings, the longest first.
     """
     by_first = _by_first_two(phrases.written)
-    following = np.append(tokens[1:], tokens[:0].dtype.type(0)).astype(np.int64)
-    likely = np.isin(tokens.astype(np.int64) << 32 | following, np.array(list(by_first), np.int64))
-    for begin in np.flatnonzero(likely).tolist():
+    following = np.append(tokens[1:], tokens.dtype.type(0)).astype(np.int64)
+    pairs = tokens.astype(np.int64) << 32 | following
+    likely = np.flatnonzero(np.isin(pairs, np.array(list(by_first), np.int64)))
+    limits = starts[np.searchsorted(starts, likely, side="right")]
+    for begin, limit, pair in zip(likely.tolist(), limits.tolist(), pairs[likely].tolist(), strict=True):
         if not begins[begin] and int(tokens[begin - 1]) not in phrases.signs:
             continue
-        limit = int(starts[np.searchsorted(starts, begin, side="right")])
-        for written in by_first[int(tokens[begin]) << 32 | int(following[begin])]:
-            end = begin + len(written)
-            if end > limit or tuple(tokens[begin:end].tolist()) != written:
+        for length in by_first[pair]:
+            end = begin + length
+            if end > limit or tuple(tokens[begin:end].tolist()) not in phrases.written:
                 continue
             if end == limit or begins[end] or int(tokens[end]) in phrases.signs:
                 yield begin, end
 
 
-def _by_first_two(written: frozenset[Tokens]) -> dict[int, list[Tokens]]:
-    """Return the phrases by their first two tokens, the longest first; one token is one word and needs no finding."""
-    found: dict[int, list[Tokens]] = {}
-    for tokens in sorted(written, key=lambda tokens: (-len(tokens), tokens)):
+def _by_first_two(written: frozenset[Tokens]) -> dict[int, list[int]]:
+    """Return the lengths of phrases by their first two tokens, the longest first.
+
+    One token is one word and needs no finding.
+    """
+    found: dict[int, set[int]] = {}
+    for tokens in written:
         if len(tokens) > 1:
-            found.setdefault(tokens[0] << 32 | tokens[1], []).append(tokens)
-    return found
+            found.setdefault(tokens[0] << 32 | tokens[1], set()).add(len(tokens))
+    return {pair: sorted(lengths, reverse=True) for pair, lengths in found.items()}

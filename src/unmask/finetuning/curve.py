@@ -18,7 +18,7 @@ from unmask.finetuning.cells import Cell, Cells, with_seed
 from unmask.finetuning.fit import Job, planned
 from unmask.finetuning.settings import steps_for
 from unmask.model.heads import MaskedLM
-from unmask.stats import hierarchical, holm, paired_difference, permutation_p
+from unmask.stats import Figure, hierarchical, holm, paired_difference, permutation_p
 from unmask.tasks.floors import floors
 from unmask.tasks.metrics import COMBINES
 from unmask.training.loop import trial_steps
@@ -30,6 +30,9 @@ Told = Callable[[str, int, int, str], None]
 """Progress: stage, cells done, cells in all, words."""
 
 ALL = "all"
+
+FEWEST_SEEDS = 3
+"""Seeds from which a figure has an interval over them: that of two would span all that is possible."""
 _EVALUATIONS = 15  # on development examples, of each fine-tuning
 
 
@@ -129,9 +132,11 @@ def summary(curve: Curve, found: Mapping[str, Mapping[int, Sequence[Cell]]]) -> 
     for arm in others:
         for count in curve.counts:
             key = f"{first} - {arm} at {count}"
-            differences[key] = paired_difference(tables(first, count), tables(arm, count), combine).plain()
             pairs = zip(found[first][count], found[arm][count], strict=True)
-            p_values[key] = permutation_p([one.value(name) - other.value(name) for one, other in pairs])
+            apart = [one.value(name) - other.value(name) for one, other in pairs]
+            whole = paired_difference(tables(first, count), tables(arm, count), combine)
+            differences[key] = _ranged(whole, apart).plain()
+            p_values[key] = permutation_p(apart)
     adjusted = holm(p_values)
     return {
         "figure": name,
@@ -141,10 +146,11 @@ def summary(curve: Curve, found: Mapping[str, Mapping[int, Sequence[Cell]]]) -> 
         "arms": {
             arm: {
                 str(count): {
-                    **hierarchical(tables(arm, count), combine).plain(),
-                    "seeds": [cell.value(name) for cell in found[arm][count]],
+                    **_ranged(hierarchical(tables(arm, count), combine), values).plain(),
+                    "seeds": values,
                 }
                 for count in curve.counts
+                for values in [[cell.value(name) for cell in found[arm][count]]]
             }
             for arm in curve.arms
         },
@@ -153,6 +159,13 @@ def summary(curve: Curve, found: Mapping[str, Mapping[int, Sequence[Cell]]]) -> 
         },
         "floors": _floors(curve, name),
     }
+
+
+def _ranged(figure: Figure, values: Sequence[float]) -> Figure:
+    """Return ``figure`` with the range of its seeds in place of an interval, where two seeds can not carry one."""
+    if not 1 < len(values) < FEWEST_SEEDS:
+        return figure
+    return replace(figure, low=min(values), high=max(values), method=f"range of {len(values)} seeds, no interval")
 
 
 def _floors(curve: Curve, name: str) -> dict[str, dict[str, float]]:

@@ -24,6 +24,9 @@ ENOUGH_EXAMPLES = 20_000
 """How often examples are seen by default, in all, within FEWEST_EPOCHS and MOST_EPOCHS."""
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 20
 
+FEWEST_STEPS = 200
+"""Steps that any set gets by default: fewer leave a network on the plateau that it starts from."""
+
 
 class TaskSettings(Settings):
     """What the task reads and says."""
@@ -67,7 +70,7 @@ class FinetuneTraining(LoopSettings):
     batch_rows: Count = 16
     """Windows (for embed: pairs) in a step of the optimiser."""
     epochs: Annotated[int, Field(ge=0)] = 0
-    """Times that each window is seen; 0 is 20 for small sets, down to 3 for large ones."""
+    """Times that each window is seen; 0 is 20 for small sets, down to 3 for large ones, and 200 steps at least."""
     patience: Annotated[int, Field(ge=0)] = 0
     """Evaluations without a better one that end the training; 0 goes to the end. The best weights are kept anyway."""
 
@@ -88,8 +91,10 @@ def rate_for(hidden_size: int) -> float:
 
 def steps_for(num_rows: int, training: FinetuneTraining) -> int:
     """Return how many steps show ``num_rows`` rows as often as asked."""
-    epochs = training.epochs or min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(ENOUGH_EXAMPLES / num_rows)))
-    return max(1, round(epochs * num_rows / training.batch_rows))
+    if training.epochs:
+        return max(1, round(training.epochs * num_rows / training.batch_rows))
+    epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(ENOUGH_EXAMPLES / num_rows)))
+    return max(FEWEST_STEPS, round(epochs * num_rows / training.batch_rows))
 
 
 def scales_of(model: nn.Module, num_layers: int, layer_decay: Share) -> Mapping[str, float]:

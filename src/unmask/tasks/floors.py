@@ -112,7 +112,7 @@ def _fitted(features: Any, labels: npt.NDArray[np.integer]) -> Any:
         return DummyClassifier().fit(features, labels)
     strength = STRENGTHS[1]
     if counts.min() >= _FEW:
-        count = min(len(labels), max(_ENOUGH, _FEW * len(counts)))
+        count = min(len(labels), max(_ENOUGH, _FEW * len(labels) // counts.min()))  # the rarest class is in both parts
         one, two, learned, aside = train_test_split(
             features, labels, train_size=int(0.8 * count), test_size=count - int(0.8 * count), random_state=0,
             stratify=labels,
