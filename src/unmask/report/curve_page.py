@@ -103,8 +103,8 @@ def _curve_section(curve: object, name: str) -> Section:
                 (BESIDE.get(str(label), str(label)), *(ABSENT if one is None else one.text() for one in figures))
             )
     text = (
-        "Means over seeds with intervals over seeds and held-out examples together (of two seeds, their range). Under one seed all arms see the "
-        "same labelled examples, and the smaller draws are part of the larger ones."
+        "Means over seeds with intervals over seeds and held-out examples together (of two seeds, their range). Under "
+        "one seed all arms see the same labelled examples, and the smaller draws are part of the larger ones."
     )
     return Section("figures", "The figures", [Prose(text), Table(name, ("", *counts), rows)])
 
