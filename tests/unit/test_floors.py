@@ -144,3 +144,16 @@ def test_shuffled_labels_keep_their_frequencies_and_lose_their_texts(examples: l
     else:
         assert all(list(example.tags) == to_bio(example.tags, "BIO") for example in shuffled)
         assert np.mean([one.tags == other.tags for one, other in zip(examples, shuffled, strict=True)]) < 0.5
+
+
+def test_shuffled_answers_are_pieces_of_their_contexts_from_anywhere() -> None:
+    context = "The buffer is kept in memory and the kernel in order of size."
+    examples = [AnswerExample(str(n), "Where?", context, ((22, "memory"),) if n % 4 else (), "") for n in range(80)]
+    shuffled = shuffled_labels(examples, 3)
+    assert shuffled == shuffled_labels(examples, 3)
+    for one, other in zip(examples, shuffled, strict=True):
+        assert len(one.answers) == len(other.answers)
+        assert all(context[start : start + len(text)] == text for start, text in other.answers)
+    found = [answer[1] for example in shuffled for answer in example.answers]
+    assert len(set(found)) > 8
+    assert found.count("memory") < 20

@@ -151,9 +151,10 @@ def _controls(run: RunDirectory, loaded: Loaded, told: Report) -> dict[str, Mapp
         return {}
     cells, job = Cells(run.path / "controls"), loaded.job
     seed = job.settings.training.seed
-    jobs: dict[str, Callable[[], Job]] = {SCRATCH: lambda: replace(job, base=fresh_model(loaded.found, seed))}
-    if job.block.name != "answer":  # an answer to another question is not in the context
-        jobs[SHUFFLED] = lambda: replace(job, train=shuffled_labels(job.train, seed))
+    jobs: dict[str, Callable[[], Job]] = {
+        SCRATCH: lambda: replace(job, base=fresh_model(loaded.found, seed)),
+        SHUFFLED: lambda: replace(job, train=shuffled_labels(job.train, seed)),
+    }
     return {
         name: cells.make(name, make, loaded.held_out, _listener(told, cells.folder / f"{name}.run", name)).per_item
         for name, make in jobs.items()

@@ -45,9 +45,22 @@ def shuffled_labels(examples: Sequence[Any], seed: int) -> list[Any]:
         return [replace(example, labels=examples[place].labels) for example, place in zip(examples, order, strict=True)]
     if isinstance(examples[0], EmbedExample):
         return [replace(one, sentence2=examples[place].sentence2) for one, place in zip(examples, order, strict=True)]
+    if isinstance(examples[0], AnswerExample):
+        return [_answered_anywhere(example, place) for example, place in zip(examples, order.tolist(), strict=True)]
     tags = [tag for example in examples for tag in example.tags]
     dealt = iter(np.random.Generator(np.random.Philox(seed)).permutation(len(tags)))
     return [replace(example, tags=tuple(_begun(tags[next(dealt)]) for _ in example.tags)) for example in examples]
+
+
+def _answered_anywhere(example: AnswerExample, chance: int) -> AnswerExample:
+    """Return ``example`` with as many words of its context for an answer as it had, from wherever chance says."""
+    words = list(_WORD.finditer(example.context))
+    if not example.answers or not words:
+        return example
+    length = min(len(words), max(1, len(_WORD.findall(example.answers[0][1]))))
+    begin = chance % (len(words) - length + 1)
+    start, end = words[begin].start(), words[begin + length - 1].end()
+    return replace(example, answers=((start, example.context[start:end]),))
 
 
 def _begun(tag: str) -> str:
