@@ -19,6 +19,7 @@ import unmask
 from unmask.cli.main import main
 from unmask.corpus.directory import Corpus
 from unmask.errors import DataError, ModelError, RunError, SettingError, Stopped, UserError
+from unmask.finetuning import finish
 from unmask.finetuning.cells import Cells
 from unmask.finetuning.fit import Job, new_block, planned
 from unmask.finetuning.settings import FinetuneSettings, rate_for, scales_of, steps_for
@@ -230,6 +231,8 @@ def test_a_curve_is_paired_resumable_and_says_what_it_is_worth(
             base, "classify", files["train"], files["dev"], tmp_path / "curve", settings=settings, labels="20,all",
             seeds=2, progress=False,
         )  # fmt: skip
+    assert main(["runs", "list", str(tmp_path)]) == 0
+    assert f"unmask finetune --resume {tmp_path / 'curve'}" in capsys.readouterr().err
     run = unmask.finetune(resume=tmp_path / "curve", progress=False)
     assert len(made) == 8 + 2  # the third is made again, and nothing else
     found = run.evaluation["curve"]
@@ -439,3 +442,34 @@ def test_texts_that_hold_next_to_nothing_have_an_answer(
     assert len(long) == 20_000
     for entity in model.tag([long])[0]:
         assert long[entity["start"] : entity["end"]] == entity["word"]
+
+
+def test_development_figures_are_those_of_the_fitted_model(
+    base: Path, data: Callable[[str], dict[str, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finish, "fitted_block", lambda block, *_: replace(block, null_margin=1e9))  # never an answer
+    files = data("answer")
+    run = unmask.finetune(
+        base, "answer", files["train"], files["dev"], tmp_path / "run", controls=False, progress=False,
+        settings={**FAST, "training.epochs": 8, "optimizer.learning_rate": 2e-3},
+    )  # fmt: skip
+    found = run.evaluation["task"]
+    assert found["figures"]["f1"]["value"] == found["floors"]["no_answer"]["f1"]["value"]
+    assert found["development"] == found["figures"]  # the same examples, the same margin
+
+
+def test_a_risk_is_not_taken_for_the_threshold_of_several_labels(base: Path, tmp_path: Path) -> None:
+    rows = [{**row, "label": [row["label"]]} for row in rows_of("classify", 80, 4)]
+    settings = {"task.multi_label": True, "task.risk": 0.1, "training.epochs": 1}
+    assert quick(base, "classify", rows, tmp_path / "run", **settings).state["task"]["threshold"] is None
+
+
+def test_contrasted_pairs_refuse_micro_batches(base: Path, tmp_path: Path) -> None:
+    rows = [{"sentence1": text, "sentence2": text[:20]} for text in sentences(40, 6)]
+    with pytest.raises(SettingError, match=r"training\.micro_batch_rows must be 0 where pairs have no scores"):
+        quick(base, "embed", rows, tmp_path / "run", **{"training.micro_batch_rows": 4})
+
+
+def test_decay_rates_of_the_moments_have_bounds() -> None:
+    with pytest.raises(SettingError, match=r"optimizer\.betas"):
+        FinetuneSettings.parse({"optimizer": {"betas": [2.0, 0.9]}})

@@ -95,7 +95,7 @@ def show(
     if status == "finished":
         terminal.next_step(f"open {run / 'report.html'}{_USE.get(state['kind'], '').format(run)}")
     elif status in ("stopped", "killed"):
-        terminal.next_step(f"unmask {'pretrain' if state['kind'] == 'pretrain' else 'finetune'} --resume {run}")
+        terminal.next_step(_resume(state["kind"], run))
 
 
 @runs.command()
@@ -145,6 +145,7 @@ def _listed(path: Path) -> dict[str, Any]:
     state, evaluation = run.state, run.read("evaluation.json")
     return {
         "run": path.name,
+        "kind": state.get("kind"),
         "status": _status(run),
         **{key: state.get(key) or 0 for key in ("step", "max_steps", "tokens", "seconds")},
         "created": state.get("created"),
@@ -165,11 +166,15 @@ def _status(run: RunDirectory) -> str:
     return "killed" if status == "running" and not run.is_held() else status
 
 
+def _resume(kind: str, run: Path) -> str:
+    return f"unmask {'pretrain' if kind == 'pretrain' else 'finetune'} --resume {run}"
+
+
 def _hint(terminal: Terminal, folder: Path, found: Sequence[Mapping[str, Any]]) -> None:
-    open_ends = [run["run"] for run in found if run["status"] in ("stopped", "killed")]
+    open_ends = [run for run in found if run["status"] in ("stopped", "killed")]
     finished = [str(folder / run["run"]) for run in found if run["fingerprint"]]
     if open_ends:
-        terminal.next_step(f"unmask pretrain --resume {folder / open_ends[0]}")
+        terminal.next_step(_resume(open_ends[0]["kind"], folder / open_ends[0]["run"]))
     elif len(finished) > 1:
         terminal.next_step(f"unmask runs compare {' '.join(finished[:2])}")
     elif found:

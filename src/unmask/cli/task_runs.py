@@ -17,7 +17,7 @@ from unmask.cli.terminal import Report, duration, rate
 from unmask.errors import RunError, Stopped
 from unmask.finetuning.cells import Cells
 from unmask.finetuning.curve import Base, Curve, fill_cells, parse_counts, seconds_of, summary
-from unmask.finetuning.finish import figures, finished, floor_figures, predictor_of_run, trust
+from unmask.finetuning.finish import figures, finished, floor_figures, trust
 from unmask.finetuning.fit import Job, described, fit, fresh_model, new_block, refit, refuse_other_examples
 from unmask.finetuning.held_out import HeldOut
 from unmask.finetuning.probe import PROBED, probe
@@ -114,15 +114,15 @@ def _finish(run: RunDirectory, loaded: Loaded, told: Report) -> RunDirectory:
     """Measure a trained run beside floors and controls, and write evaluation and report."""
     job, held_out = loaded.job, loaded.held_out
     with run.exclusive(), _resumable(run):
-        development = finished(run, job)
-        predictor = predictor_of_run(run)
+        predictor, development = finished(run, job)
         block = predictor.block
-        outcome = HeldOut(block, held_out, predictor).outcome(predictor)
+        is_tested = loaded.work.test is not None
+        outcome = HeldOut(held_out, predictor).outcome(predictor) if is_tested else development
         headline = outcome.metrics[0]
         task: dict[str, Any] = {
             "name": block.name,
             "headline": headline.name,
-            "held_out": "development" if loaded.work.test is None else "test",
+            "held_out": "test" if is_tested else "development",
             "examples": {"train": len(job.train), "development": len(job.development), "held_out": len(held_out)},
             "figures": figures(outcome.metrics),
             "development": figures(development.metrics),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from unmask import files
-from unmask.finetuning.finish import finished, predictor_of_run
+from unmask.finetuning.finish import finished
 from unmask.finetuning.fit import Job, fit, refit
 from unmask.finetuning.held_out import HeldOut
 from unmask.runs import RunDirectory
@@ -72,9 +72,8 @@ class Cells:
             run = refit(RunDirectory(aside), made, listener)
         else:
             run = fit(made, aside, listener)
-        finished(run, made)
-        predictor = predictor_of_run(run)
-        outcome = HeldOut(predictor.block, held_out, predictor).outcome(predictor)
+        predictor, _ = finished(run, made)
+        outcome = HeldOut(held_out, predictor).outcome(predictor)
         cell = Cell({metric.name: metric.per_item for metric in outcome.metrics})
         self.put(name, cell)
         shutil.rmtree(aside)

@@ -46,24 +46,25 @@ def task_predictor(found: Resolved) -> TaskPredictor:
     return TaskPredictor(engine, found.tokenizer, found.vocabulary, found.task, info)
 
 
-def predictor_of_run(run: RunDirectory) -> TaskPredictor:
-    """Return a predictor over the best weights of ``run``."""
-    return task_predictor(resolve(run.path))
+def finished(run: RunDirectory, job: Job) -> tuple[TaskPredictor, Outcome]:
+    """Fit what is fitted on the development examples and write it into the block of ``run``.
 
-
-def finished(run: RunDirectory, job: Job) -> Outcome:
-    """Fit what is fitted on the development examples, write it into the block of ``run``, and return their outcome."""
-    predictor = predictor_of_run(run)
-    held_out = HeldOut(predictor.block, job.development, predictor)
+    Returns a predictor over the run's best weights with that block, and what it makes of those examples.
+    """
+    predictor = task_predictor(resolve(run.path))
+    held_out = HeldOut(job.development, predictor)
     outcome = held_out.outcome(predictor)
-    block = fitted_block(predictor.block, outcome, job.development)
-    if job.settings.task.risk and outcome.scores is not None and outcome.truth is not None and block.name == "classify":
-        chance = probabilities(outcome.scores, block.temperature, multi_label=block.multi_label)
-        least = coverage_at(*confidences(chance, outcome.truth), job.settings.task.risk).confidence
+    before, block = predictor.block, fitted_block(predictor.block, outcome, job.development)
+    if (risk := job.settings.task.risk) and block.name == "classify" and not block.multi_label:
+        assert outcome.scores is not None
+        assert outcome.truth is not None
+        chance = probabilities(outcome.scores, block.temperature)
+        least = coverage_at(*confidences(chance, outcome.truth), risk).confidence
         block = replace(block, threshold=1.0 if least is None else least)
     run.update(task=block.plain())
     predictor.block = block
-    return held_out.outcome(predictor) if block != held_out.block else outcome
+    moved = block.null_margin != before.null_margin  # nothing else that is fitted changes what is answered
+    return predictor, held_out.outcome(predictor) if moved else outcome
 
 
 def fitted_block(block: TaskBlock, outcome: Outcome, development: Sequence[Any]) -> TaskBlock:

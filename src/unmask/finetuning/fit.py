@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from unmask.corpus.tokenizer import Vocabulary
-from unmask.errors import RunError, Stopped
+from unmask.errors import RunError, SettingError, Stopped
 from unmask.finetuning.batches import TaskBatches
 from unmask.finetuning.data import TaskData, prepare
 from unmask.finetuning.held_out import HeldOut
@@ -178,18 +178,24 @@ def _plan(job: Job, machine: Machine) -> Plan:
         model.compile()
     predictor = predictor_in(model, job, machine)
     data = prepare(block, job.train, predictor.maker)
-    watched = HeldOut(block, job.development, predictor)
+    watched = HeldOut(job.development, predictor)
 
     def evaluate(_: nn.Module) -> Mapping[str, Any]:
         metrics = watched.outcome(predictor).metrics
         return {"score": metrics[0].value, **{metric.name: metric.value for metric in metrics}}
 
+    is_contrasted = block.name == "embed" and data.truth is None
+    if is_contrasted and training.micro_batch_rows:
+        raise SettingError(
+            "training.micro_batch_rows must be 0 where pairs have no scores: each learns from all that are beside it, "
+            f"got {training.micro_batch_rows}; lower training.batch_rows instead"
+        )
     optimizer = settings.optimizer
     if optimizer.learning_rate is None:
         optimizer = optimizer.model_copy(update={"learning_rate": rate_for(job.base.config.hidden_size)})
     return Plan(
         model=model,
-        objective=OBJECTIVES["contrast" if block.name == "embed" and data.truth is None else block.name],
+        objective=OBJECTIVES["contrast" if is_contrasted else block.name],
         make_batches=TaskBatches(
             data=data,
             pad_id=job.vocabulary.pad_id,

@@ -38,14 +38,14 @@ class Outcome:
 class HeldOut:
     """Examples of one task and their windows."""
 
-    def __init__(self, block: TaskBlock, examples: Sequence[Any], predictor: TaskPredictor) -> None:
+    def __init__(self, examples: Sequence[Any], predictor: TaskPredictor) -> None:
         """Cut ``examples`` into windows as ``predictor`` reads them."""
-        self.block, self.examples = block, list(examples)
-        self.windows = prepare(block, self.examples, predictor.maker).windows
+        self.examples = list(examples)
+        self.windows = prepare(predictor.block, self.examples, predictor.maker).windows
 
     def outcome(self, predictor: TaskPredictor) -> Outcome:
-        """Return what the model of ``predictor`` makes of the examples."""
-        return _OUTCOMES[self.block.name](self.block, self.examples, self.windows, predictor)
+        """Return what the model of ``predictor`` makes of the examples, by its block as it stands."""
+        return _OUTCOMES[predictor.block.name](predictor.block, self.examples, self.windows, predictor)
 
 
 def _classify(block: TaskBlock, examples: Sequence[Any], windows: list[Window], predictor: TaskPredictor) -> Outcome:

@@ -67,4 +67,4 @@ def probe(job: Job, held_out: Sequence[Any]) -> list[Metric]:
     regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500)).fit(features, labels)
     engine = _Probe(states, regression, len(block.labels))
     predictor = TaskPredictor(engine, job.tokenizer, job.vocabulary, block, {})
-    return HeldOut(block, held_out, predictor).outcome(predictor).metrics
+    return HeldOut(held_out, predictor).outcome(predictor).metrics

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from unmask.settings import Count, Positive, Settings, Share
+from unmask.settings import Count, OpenShare, Positive, Settings
 from unmask.training.loop import LoopSettings
 from unmask.training.optim import OptimizerSettings, ScheduleSettings
 
@@ -51,7 +51,7 @@ class FinetuneOptimizer(OptimizerSettings):
 
     learning_rate: Positive | None = None  # type: ignore[assignment]  # resolved before the optimiser sees it
     """Peak rate; where it is not given, 5e-5 for a width of 768, more for less, by the square of the width."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[OpenShare, OpenShare] = (0.9, 0.999)
     """Decay rates of the running mean and the running square of the gradient."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Rate of a layer as a share of that of the layer above it (Howard and Ruder 2018)."""
@@ -97,7 +97,7 @@ def steps_for(num_rows: int, training: FinetuneTraining) -> int:
     return max(FEWEST_STEPS, round(epochs * num_rows / training.batch_rows))
 
 
-def scales_of(model: nn.Module, num_layers: int, layer_decay: Share) -> Mapping[str, float]:
+def scales_of(model: nn.Module, num_layers: int, layer_decay: float) -> Mapping[str, float]:
     """Return the share of the rate of each parameter, by name: 1 at the head, less with every layer down."""
 
     def depth(name: str) -> int:
