@@ -23,12 +23,11 @@ import numpy as np
 
 from unmask.corpus.directory import open_corpus
 from unmask.corpus.docstring_tasks import docstring_task
-from unmask.finetuning.cells import Cell, Cells, with_seed
+from unmask.finetuning.cells import Cell, Cells
 from unmask.finetuning.curve import drawn
-from unmask.finetuning.fit import Job, fresh_model, new_block
+from unmask.finetuning.fit import Job, fresh_model, job_of
 from unmask.finetuning.settings import FinetuneSettings
 from unmask.inference.resolve import Resolved, resolve
-from unmask.inference.torch_engine import read_model
 from unmask.stats import bootstrap, hierarchical, paired_difference
 from unmask.tasks.block import TaskName
 from unmask.tasks.examples import AnswerExample, ClassifyExample, TagExample
@@ -116,16 +115,7 @@ SETS: dict[str, tuple[TaskName, Callable[[Path], Split], list[int]]] = {
 def job_for(task: TaskName, found: Resolved, split: Split, settings: FinetuneSettings) -> Job:
     """Return the job of a set, with all of its training examples."""
     train, development, _ = split
-    return Job(
-        base=read_model(found),
-        tokenizer=found.tokenizer,
-        vocabulary=found.vocabulary,
-        origin=found.origin,
-        block=new_block(task, train, settings),
-        train=train,
-        development=development,
-        settings=settings,
-    )
+    return job_of(found, task, train, development, settings)
 
 
 def nested(encoders: list[Resolved], split: Split, settings: FinetuneSettings, cells: Cells) -> dict[str, Any]:
@@ -138,7 +128,7 @@ def nested(encoders: list[Resolved], split: Split, settings: FinetuneSettings, c
             made = []
             for inner in range(FINETUNE_SEEDS):
                 seed = 10 * outer + inner
-                of_seed = partial(replace, with_seed(drawn(job, LABELS, seed), seed), base=base)
+                of_seed = partial(replace, drawn(job, LABELS, seed), base=base)
                 made.append(cells.make(f"default-{arm}-{outer}-{inner}", of_seed, split[2], lambda _: None))
                 print(f"default {arm} {outer} {inner}: {made[-1].value('entity_f1'):.4f}", flush=True)
             arms[arm].append(made)

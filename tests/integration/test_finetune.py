@@ -21,11 +21,10 @@ from unmask.corpus.directory import Corpus
 from unmask.errors import DataError, ModelError, RunError, SettingError, Stopped, UserError
 from unmask.finetuning import finish
 from unmask.finetuning.cells import Cells
-from unmask.finetuning.fit import Job, new_block, planned
+from unmask.finetuning.fit import Job, job_of, planned
 from unmask.finetuning.settings import FinetuneSettings, rate_for, scales_of, steps_for
 from unmask.inference.resolve import resolve
 from unmask.inference.task_predictor import TaskPredictor
-from unmask.inference.torch_engine import read_model
 from unmask.runs import RunDirectory
 from unmask.tasks.formats import read_examples
 from unmask.training import loop
@@ -151,21 +150,18 @@ def test_controls_and_floors_stand_beside_the_model(
     assert not list((out / "controls").glob("*.run"))
 
 
-def job_of(base: Path, files: dict[str, Path], task: Any, **settings: Any) -> Job:
+def small_job(base: Path, files: dict[str, Path], task: Any, **settings: Any) -> Job:
     found = resolve(base)
     chosen = FinetuneSettings.parse({"training": {"dtype": "float32", "epochs": 2, "threads": 1, **settings}})
     train, development = (read_examples(task, files[name]) for name in ("train", "dev"))
-    return Job(
-        base=read_model(found), tokenizer=found.tokenizer, vocabulary=found.vocabulary, origin=found.origin,
-        block=new_block(task, train, chosen), train=train, development=development, settings=chosen,
-    )  # fmt: skip
+    return job_of(found, task, train, development, chosen)
 
 
 @pytest.mark.parametrize("task", ["classify", "tag", "answer", "embed"])
 def test_micro_batches_change_no_gradient(base: Path, data: Callable[[str], dict[str, Path]], task: str) -> None:
     gradients = []
     for size in (0, 3):
-        plan = planned(job_of(base, data(task), task, micro_batch_rows=size))
+        plan = planned(small_job(base, data(task), task, micro_batch_rows=size))
         loop.train_step(plan, make_optimizer(plan.model, plan.optimizer, plan.scales), plan.make_batches(1), 1)
         gradients.append({name: value.grad for name, value in plan.model.named_parameters() if value.grad is not None})
     for name, gradient in gradients[0].items():
@@ -256,7 +252,7 @@ def test_examples_of_a_draw_are_nested_and_the_same_for_all_arms(
 ) -> None:
     from unmask.finetuning.curve import drawn
 
-    job = job_of(base, data("classify"), "classify")
+    job = small_job(base, data("classify"), "classify")
     few, many, again = (drawn(job, count, 4).train for count in (20, 60, 20))
     assert {example.where for example in few} < {example.where for example in many}
     assert few == again
@@ -285,14 +281,22 @@ def test_examples_that_can_not_be_used_get_one_line(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.fixture(scope="module")
+def tagger(
+    base: Path, data: Callable[[str], dict[str, Path]], tmp_path_factory: pytest.TempPathFactory
+) -> RunDirectory:
+    """Return a finished tagger."""
+    files, out = data("tag"), tmp_path_factory.mktemp("tagger") / "run"
+    settings = {**FAST, "training.epochs": 1}
+    return unmask.finetune(
+        base, "tag", files["train"], files["dev"], out, settings=settings, controls=False, progress=False
+    )
+
+
 def test_a_model_that_can_not_be_used_gets_one_line(
-    base: Path, data: Callable[[str], dict[str, Path]], tmp_path: Path
+    base: Path, data: Callable[[str], dict[str, Path]], tagger: RunDirectory, tmp_path: Path
 ) -> None:
-    files = data("tag")
-    run = unmask.finetune(
-        base, "tag", files["train"], files["dev"], tmp_path / "run", settings={**FAST, "training.epochs": 1},
-        controls=False, progress=False,
-    )  # fmt: skip
+    files, run = data("tag"), tagger
     refused: list[tuple[type[UserError], str, Callable[[], object]]] = [
         (ModelError, "was fine-tuned to tag", lambda: unmask.finetune(
             run.path, "tag", files["train"], files["dev"], tmp_path / "b", progress=False)),
@@ -323,7 +327,7 @@ def test_defaults_follow_size_and_width() -> None:
 
 
 def test_layers_learn_slower_the_lower_they_stand(base: Path, data: Callable[[str], dict[str, Path]]) -> None:
-    plan = planned(job_of(base, data("tag"), "tag"))
+    plan = planned(small_job(base, data("tag"), "tag"))
     scales = scales_of(plan.model, 2, 0.5)
     assert scales["model.embeddings.tok_embeddings.weight"] == 0.125
     assert scales["model.layers.0.attn.Wqkv.weight"] == 0.25
@@ -338,7 +342,7 @@ def test_rare_labels_weigh_more_where_it_was_asked(base: Path, tmp_path: Path) -
     ]
     random.Random(0).shuffle(rows)
     train = write(tmp_path / "train.jsonl", rows)
-    job = job_of(base, {"train": train, "dev": train}, "classify")
+    job = small_job(base, {"train": train, "dev": train}, "classify")
     balanced = job.settings.task.model_copy(update={"class_weights": "balanced"})
     job = replace(job, settings=job.settings.model_copy(update={"task": balanced}))
     [batch] = planned(job).make_batches(0)
@@ -427,15 +431,8 @@ def test_it_abstains_where_it_is_less_sure_than_the_risk_asks(
     assert np.mean([line["prediction"] != line["label"] for line in told]) <= 0.1
 
 
-def test_texts_that_hold_next_to_nothing_have_an_answer(
-    base: Path, data: Callable[[str], dict[str, Path]], tmp_path: Path
-) -> None:
-    files = data("tag")
-    run = unmask.finetune(
-        base, "tag", files["train"], files["dev"], tmp_path / "run", settings={**FAST, "training.epochs": 1},
-        controls=False, progress=False,
-    )  # fmt: skip
-    model = unmask.load(run)
+def test_texts_that_hold_next_to_nothing_have_an_answer(tagger: RunDirectory) -> None:
+    model = unmask.load(tagger)
     assert model.tag([]) == []
     assert model.tag(["", " \n", "\u200d"])[:2] == [[], []]
     long = "The small array returns the large array in order. " * 400

@@ -20,13 +20,12 @@ from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Termina
 from unmask.corpus.directory import Corpus
 from unmask.corpus.docstring_tasks import docstring_task
 from unmask.corpus.docstrings import SOURCE
-from unmask.evaluation.masked import FROZEN_MASKING, FROZEN_SEED
+from unmask.evaluation.masked import FROZEN_MASKING, FROZEN_SEED, evaluation_object
 from unmask.finetuning.cells import Cells
 from unmask.finetuning.curve import Curve, fill_cells, summary
-from unmask.finetuning.fit import Job, fresh_model, new_block
+from unmask.finetuning.fit import fresh_model, job_of
 from unmask.finetuning.settings import FinetuneSettings
 from unmask.inference.resolve import resolve
-from unmask.inference.torch_engine import read_model
 from unmask.masking.mask import mask_rows
 from unmask.report.curve_page import render_curve
 from unmask.runs import RunDirectory, refuse_occupied
@@ -124,22 +123,13 @@ def sketch(corpus: Corpus, run: RunDirectory, progress: Report) -> dict[str, Any
     )
     settings = read_settings(FinetuneSettings, overrides={"training.eval_every": 100})
     found = resolve(run.path)
-    job = Job(
-        base=read_model(found),
-        tokenizer=found.tokenizer,
-        vocabulary=found.vocabulary,
-        origin=found.origin,
-        block=new_block("tag", train, settings),
-        train=train,
-        development=development,
-        settings=settings,
-    )
+    job = job_of(found, "tag", train, development, settings)
     arms = {"pretrained": lambda _: job.base, "scratch": lambda seed: fresh_model(found, seed)}
     curve = Curve(job=job, held_out=test, arms=arms, counts=SKETCHED, seeds=2)
     cells = run.path / "sketch"
     found_curve = {"task": "tag", **summary(curve, fill_cells(curve, Cells(cells), progress))}
     shutil.rmtree(cells)
-    evaluation = {"format": "unmask-evaluation", "version": 1, "model": found.origin, "curve": found_curve}
+    evaluation = evaluation_object(found.origin, curve=found_curve)
     files.write_json(run.path / "sketch.json", evaluation)
     page = render_curve(run.state, settings.plain(), evaluation, is_sketch=True)
     files.write_bytes(run.path / "sketch.html", page.encode())

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from unmask.cli.figures import print_task
+from unmask.cli.pretrain import seeded
 from unmask.cli.task_runs import Work, curve, load_work, resumed, single
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Terminal, progress_for
 from unmask.errors import SettingError
@@ -48,7 +49,7 @@ def finetune_command(
 ) -> None:
     """Fine-tune a model to a task, beside floors and controls."""
     terminal = Terminal(json=json, quiet=quiet)
-    model, recipe, changes = _sorted_words([*(words or []), *([] if seed is None else [f"training.seed={seed}"])])
+    model, recipe, changes = _sorted_words([*(words or []), *seeded(seed)])
     run = finetune(
         model,
         task,

@@ -13,7 +13,7 @@ from unmask.cli.starting import require_same_tokenizer
 from unmask.corpus.directory import Corpus
 from unmask.errors import ModelError
 from unmask.evaluation.fills import example_fills
-from unmask.evaluation.masked import HeldOut, evaluation_object, figures, freeze, score_frozen
+from unmask.evaluation.masked import HeldOut, figures, freeze, masked_evaluation, score_frozen
 from unmask.finetuning.finish import task_predictor
 from unmask.inference.loaded import LoadedModel
 from unmask.inference.predictor import Predictor
@@ -55,7 +55,7 @@ def evaluate_model(found: Resolved, corpus: Corpus, documents: int, split: HeldO
     require_head(model)
     frozen = freeze(corpus, documents, split)
     scores = score_frozen(model, frozen)
-    return evaluation_object(found.origin, frozen, figures(scores, frozen))
+    return masked_evaluation(found.origin, frozen, figures(scores, frozen))
 
 
 def finish_run(run: RunDirectory, corpus: Corpus, documents: int, ending: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ from typing import Any
 from unmask import files
 from unmask.cli.terminal import Report, duration, rate
 from unmask.errors import RunError, Stopped
+from unmask.evaluation.masked import evaluation_object
 from unmask.finetuning.cells import Cells
 from unmask.finetuning.curve import Base, Curve, fill_cells, parse_counts, seconds_of, summary
 from unmask.finetuning.finish import figures, finished, floor_figures, trust
-from unmask.finetuning.fit import Job, described, fit, fresh_model, new_block, refit, refuse_other_examples
+from unmask.finetuning.fit import Job, described, fit, fresh_model, job_of, refit, refuse_other_examples
 from unmask.finetuning.held_out import HeldOut
 from unmask.finetuning.probe import PROBED, probe
 from unmask.finetuning.settings import FinetuneSettings
 from unmask.inference.resolve import resolve
 from unmask.inference.resolved import Resolved
-from unmask.inference.torch_engine import read_model
 from unmask.report.curve_page import render_curve
 from unmask.report.task_page import render_task
 from unmask.runs import RunDirectory
@@ -76,16 +76,7 @@ def load_work(work: Work, settings: FinetuneSettings) -> Loaded:
     test = None if work.test is None else examples(work.test)
     check_trainable(work.task, train, [*development, *(test or [])])
     found.config.check_row_length(settings.task.max_length)
-    job = Job(
-        base=read_model(found),
-        tokenizer=found.tokenizer,
-        vocabulary=found.vocabulary,
-        origin=found.origin,
-        block=new_block(work.task, train, settings),
-        train=train,
-        development=development,
-        settings=settings,
-    )
+    job = job_of(found, work.task, train, development, settings)
     return Loaded(work=work, found=found, job=job, held_out=test or development)
 
 
@@ -106,7 +97,7 @@ def resumed(run: RunDirectory, told: Report) -> RunDirectory:
 
 def single(out: Path, loaded: Loaded, told: Report) -> RunDirectory:
     """Fine-tune once and return the finished run at ``out``."""
-    run = fit(loaded.job, out, _listener(told, out), work=_plain(loaded.work))
+    run = fit(loaded.job, out, _listener(told, out), work=asdict(loaded.work))
     return _finish(run, loaded, told)
 
 
@@ -136,7 +127,7 @@ def _finish(run: RunDirectory, loaded: Loaded, told: Report) -> RunDirectory:
             difference = paired_difference([headline.per_item], [made[headline.name]], headline.combine)
             value = float(COMBINES[headline.name](made[headline.name].sum(0)))
             task["controls"][name] = {"value": value, "difference": difference.plain()}
-        evaluation = {"format": "unmask-evaluation", "version": 1, "model": {**loaded.found.origin}, "task": task}
+        evaluation = evaluation_object(loaded.found.origin, task=task)
         files.write_json(run.path / "evaluation.json", evaluation)
         state = {**run.state, "status": "finished"}
         page = render_task(state, run.settings, run.metrics(), evaluation)
@@ -176,7 +167,7 @@ def curve(out: Path, loaded: Loaded, told: Report) -> RunDirectory:
         corpus=job.origin.get("corpus"),
         task=None,
         examples={"train": described(job.train), "development": described(job.development)},
-        work=_plain(work),
+        work=asdict(work),
     )
     return _grown(run, loaded, told)
 
@@ -196,12 +187,7 @@ def _grown(run: RunDirectory, loaded: Loaded, told: Report) -> RunDirectory:
         cells = len(arms) * len(asked.counts) * asked.seeds
         told("plan", cells, cells, f"{cells} fine-tunings, about {duration(seconds_of(asked))}")
         found = fill_cells(asked, Cells(run.path / "cells"), told)
-        evaluation = {
-            "format": "unmask-evaluation",
-            "version": 1,
-            "model": {**loaded.found.origin},
-            "curve": {"task": work.task, **summary(asked, found)},
-        }
+        evaluation = evaluation_object(loaded.found.origin, curve={"task": work.task, **summary(asked, found)})
         files.write_json(run.path / "evaluation.json", evaluation)
         page = render_curve({**run.state, "status": "finished"}, run.settings, evaluation)
         files.write_bytes(run.path / "report.html", page.encode())
@@ -237,7 +223,3 @@ def _listener(told: Report, run: Path, stage: str = "fine-tuning") -> Callable[[
         told(stage, line["step"], max_steps(), words)
 
     return listen
-
-
-def _plain(work: Work) -> dict[str, Any]:
-    return {name: getattr(work, name) for name in work.__slots__}

@@ -7,7 +7,7 @@ is cross entropy at [MASK] positions, and the unigram line beside it is measured
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -257,19 +257,19 @@ def means(scores: Scores) -> dict[str, Any]:
     }
 
 
-def evaluation_object(model: dict[str, Any], frozen: FrozenSet, mlm: dict[str, Any]) -> dict[str, Any]:
-    """Return the whole object that ``unmask evaluate --json`` prints."""
-    return {
-        "format": "unmask-evaluation",
-        "version": 1,
-        "model": model,
-        "frozen": {
-            "fingerprint": frozen.fingerprint,
-            "window": FROZEN_WINDOW,
-            "documents": frozen.num_documents,
-            "mlm_probability": FROZEN_MASKING.mlm_probability,
-            "mask_replace_prob": FROZEN_MASKING.mask_replace_prob,
-            "random_replace_prob": FROZEN_MASKING.random_replace_prob,
-        },
-        "mlm": mlm,
+def evaluation_object(model: Mapping[str, Any], **measured: Any) -> dict[str, Any]:
+    """Return the whole object that ``--json`` prints and evaluation.json holds: what was measured, under its names."""
+    return {"format": "unmask-evaluation", "version": 1, "model": dict(model), **measured}
+
+
+def masked_evaluation(model: Mapping[str, Any], frozen: FrozenSet, mlm: dict[str, Any]) -> dict[str, Any]:
+    """Return the evaluation of a language model on ``frozen``."""
+    about = {
+        "fingerprint": frozen.fingerprint,
+        "window": FROZEN_WINDOW,
+        "documents": frozen.num_documents,
+        "mlm_probability": FROZEN_MASKING.mlm_probability,
+        "mask_replace_prob": FROZEN_MASKING.mask_replace_prob,
+        "random_replace_prob": FROZEN_MASKING.random_replace_prob,
     }
+    return evaluation_object(model, frozen=about, mlm=mlm)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +81,3 @@ class Cells:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
-
-
-def with_seed(job: Job, seed: int) -> Job:
-    """Return ``job`` under another seed."""
-    training = job.settings.training.model_copy(update={"seed": seed})
-    return replace(job, settings=job.settings.model_copy(update={"training": training}))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from unmask.errors import DataError, SettingError
-from unmask.finetuning.cells import Cell, Cells, with_seed
+from unmask.finetuning.cells import Cell, Cells
 from unmask.finetuning.fit import Job, planned
 from unmask.finetuning.settings import steps_for
 from unmask.model.heads import MaskedLM
@@ -71,7 +72,8 @@ def drawn(job: Job, count: int, seed: int) -> Job:
     train = [job.train[place] for place in sorted(order[:count])]
     if job.block.name == "classify" and len({label for example in train for label in example.labels}) < 2:
         raise DataError(train[0].where, f"{count} examples drawn under seed {seed} have one label; ask for more")
-    return with_seed(replace(job, train=train), seed)
+    training = job.settings.training.model_copy(update={"seed": seed})
+    return replace(job, train=train, settings=job.settings.model_copy(update={"training": training}))
 
 
 def seconds_of(curve: Curve) -> float:
@@ -106,17 +108,17 @@ def fill_cells(curve: Curve, cells: Cells, told: Told) -> dict[str, dict[int, li
         for count in curve.counts:
             job = drawn(curve.job, count, seed)
             for arm, base in curve.arms.items():
-                made = cells.make(
-                    f"{arm}-{count}-{seed}",
-                    lambda job=job, base=base, seed=seed: replace(job, base=base(seed)),  # type: ignore[misc]
-                    curve.held_out,
-                    lambda _: None,
-                )
+                from_base = partial(_from, job, base, seed)
+                made = cells.make(f"{arm}-{count}-{seed}", from_base, curve.held_out, lambda _: None)
                 found[arm][count].append(made)
                 done += 1
                 words = f"{arm}, {count:,} labels, seed {seed}: {made.headline} {made.value(made.headline):.3f}"
                 told("fine-tuning", done, total, words)
     return found
+
+
+def _from(job: Job, base: Base, seed: int) -> Job:
+    return replace(job, base=base(seed))
 
 
 def summary(curve: Curve, found: Mapping[str, Mapping[int, Sequence[Cell]]]) -> dict[str, Any]:

@@ -45,18 +45,16 @@ def joined(tokens: Sequence[str]) -> tuple[str, list[Word]]:
 def _classify(block: TaskBlock, examples: Sequence[ClassifyExample], maker: WindowMaker) -> TaskData:
     pairs = [example.text_pair for example in examples]
     windows = maker.texts([example.text for example in examples], pairs if any(pairs) else None)
-    number = {label: place for place, label in enumerate(block.labels)}
-    if not block.multi_label:
-        return TaskData(windows=windows, labels=[[number[example.labels[0]]] for example in examples])
-    truth = np.zeros((len(examples), len(number)), np.float32)
-    for row, example in enumerate(examples):
-        truth[row, [number[label] for label in example.labels]] = 1.0
-    return TaskData(windows=windows, truth=truth)
+    if block.multi_label:
+        truth = block.table([example.labels for example in examples]).astype(np.float32)
+        return TaskData(windows=windows, truth=truth)
+    number = block.number
+    return TaskData(windows=windows, labels=[[number[example.labels[0]]] for example in examples])
 
 
 def _tag(block: TaskBlock, examples: Sequence[TagExample], maker: WindowMaker) -> TaskData:
     texts, words = zip(*(joined(example.tokens) for example in examples), strict=True)
-    number = {label: place for place, label in enumerate(block.labels)}
+    number = block.number
     windows = maker.words(texts, words)
     tags = [[number[tag] for tag in example.tags or ()] for example in examples]
     return TaskData(

@@ -27,6 +27,7 @@ from unmask.finetuning.objectives import OBJECTIVES
 from unmask.finetuning.settings import FinetuneSettings, rate_for, scales_of, steps_for
 from unmask.inference.resolved import Resolved
 from unmask.inference.task_predictor import TaskPredictor
+from unmask.inference.torch_engine import read_model
 from unmask.inference.torch_tasks import TorchTaskEngine
 from unmask.model.heads import MaskedLM, new_masked_lm
 from unmask.model.tasks import START_AND_END, TaskModel, new_task_model
@@ -53,6 +54,22 @@ class Job:
     train: Sequence[Any]
     development: Sequence[Any]
     settings: FinetuneSettings
+
+
+def job_of(
+    found: Resolved, name: TaskName, train: Sequence[Any], development: Sequence[Any], settings: FinetuneSettings
+) -> Job:
+    """Return the fine-tuning of the pre-trained ``found`` to a task. Raises ModelError where it was fine-tuned."""
+    return Job(
+        base=read_model(found),
+        tokenizer=found.tokenizer,
+        vocabulary=found.vocabulary,
+        origin=found.origin,
+        block=new_block(name, train, settings),
+        train=train,
+        development=development,
+        settings=settings,
+    )
 
 
 def new_block(name: TaskName, train: Sequence[Any], settings: FinetuneSettings) -> TaskBlock:
@@ -159,8 +176,8 @@ def _machine(job: Job) -> Machine:
         dtype=training.dtype,
         threads=training.threads,
         deterministic=training.deterministic,
-        compiling=training.compile if training.compile != "auto" else "never",
-        budget_seconds=0.0,
+        compiling=training.compile,
+        budget_seconds=0.0,  # minutes: auto never compiles
     )
 
 

@@ -50,10 +50,7 @@ class HeldOut:
 
 def _classify(block: TaskBlock, examples: Sequence[Any], windows: list[Window], predictor: TaskPredictor) -> Outcome:
     scores = predictor.text_scores(windows)
-    number = {label: place for place, label in enumerate(block.labels)}
-    true = np.zeros((len(examples), len(number)), bool)
-    for row, example in enumerate(examples):
-        true[row, [number[label] for label in example.labels]] = True
+    true = block.table([example.labels for example in examples])
     found = chosen_labels(scores, block)
     metrics = classification(found, true, multi_label=block.multi_label)
     return Outcome(metrics, scores, true if block.multi_label else true.argmax(1))
@@ -72,7 +69,7 @@ def chosen_labels(scores: Scores, block: TaskBlock) -> npt.NDArray[np.bool_]:
 def _tag(block: TaskBlock, examples: Sequence[Any], windows: list[Window], predictor: TaskPredictor) -> Outcome:
     scores = predictor.scores_of_words(windows, [len(example.tokens) for example in examples])
     found = [entities(best_tags(of_text, block.labels)) for of_text in scores]
-    number = {label: place for place, label in enumerate(block.labels)}
+    number = block.number
     truth = np.array([number[tag] for example in examples for tag in example.tags], np.int64)
     metrics = entity_f1(found, [entities(example.tags) for example in examples])
     flat = np.concatenate(scores)

@@ -58,8 +58,9 @@ def mean_by_cluster(
 
 
 def mean_of(sums: Floats) -> Floats:
-    """Combine (value, weight) (..., 2) into the mean (...)."""
-    return np.asarray(sums[..., 0] / sums[..., 1])
+    """Combine (value, weight) (..., 2) into the mean (...), NaN of nothing."""
+    nothing = np.full(sums.shape[:-1], np.nan)
+    return np.asarray(np.divide(sums[..., 0], sums[..., 1], out=nothing, where=sums[..., 1] > 0))
 
 
 def bootstrap(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
 
 from unmask.errors import ModelError, did_you_mean
 
@@ -37,6 +40,18 @@ class TaskBlock:
     """Least probability of an answer (multi label: of each label); below it the model abstains."""
     null_margin: float | None = None
     """By how much an answer must beat no answer; None where every question has one."""
+
+    @property
+    def number(self) -> dict[str, int]:
+        """The place of each label in the scores."""
+        return {label: place for place, label in enumerate(self.labels)}
+
+    def table(self, labels: Sequence[Sequence[str]]) -> npt.NDArray[np.bool_]:
+        """Return (N, C) which of the block's labels each of N texts has."""
+        number, found = self.number, np.zeros((len(labels), len(self.labels)), bool)
+        for row, of_text in enumerate(labels):
+            found[row, [number[label] for label in of_text]] = True
+        return found
 
     def plain(self) -> dict[str, Any]:
         """Return the block as JSON writes it."""

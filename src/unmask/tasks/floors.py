@@ -71,20 +71,12 @@ def _begun(tag: str) -> str:
 def _classify(
     block: TaskBlock, train: Sequence[ClassifyExample], held_out: Sequence[ClassifyExample]
 ) -> dict[str, list[Metric]]:
-    true, learned = _truth(block, held_out), _truth(block, train)
+    true, learned = (block.table([example.labels for example in of]) for of in (held_out, train))
     majority = np.zeros_like(true)
     share = learned.mean(0)
     majority[:, (share >= 0.5) if block.multi_label else [int(share.argmax())]] = True
     found = {"majority": majority, "tfidf": _bag_of_words(block, train, learned, held_out)}
     return {name: classification(labels, true, multi_label=block.multi_label) for name, labels in found.items()}
-
-
-def _truth(block: TaskBlock, examples: Sequence[ClassifyExample]) -> Truth:
-    number = {label: place for place, label in enumerate(block.labels)}
-    truth = np.zeros((len(examples), len(number)), bool)
-    for row, example in enumerate(examples):
-        truth[row, [number[label] for label in example.labels]] = True
-    return truth
 
 
 def _bag_of_words(

@@ -9,19 +9,14 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from unmask.stats.figure import Combine, Floats, mean_of
 from unmask.tasks.tags import Entity
-
-Floats = npt.NDArray[np.float64]
-
-
-Combine = Callable[[Floats], Floats]
-"""Sums (..., K) over items to figures (...)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +41,6 @@ class Metric:
 def _ratio(above: Floats, below: Floats) -> Floats:
     """Return ``above`` / ``below``, 0 where both are 0."""
     return np.asarray(np.divide(above, below, out=np.zeros_like(np.asarray(above, float)), where=np.asarray(below) > 0))
-
-
-def mean_of(sums: Floats) -> Floats:
-    """Combine (value, weight) into the mean."""
-    return np.asarray(
-        np.divide(sums[..., 0], sums[..., 1], out=np.full(sums.shape[:-1], np.nan), where=sums[..., 1] > 0)
-    )
 
 
 def f1_of(sums: Floats) -> Floats:
