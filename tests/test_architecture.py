@@ -21,7 +21,7 @@ LAYERS = (
     {"objectives", "inference"},
     {"evaluation"},
     {"training"},
-    {"finetuning", "export"},
+    {"finetuning", "exporting"},
     {"comparison", "serve", "watch"},
     {"report"},
     {"cli"},
@@ -30,7 +30,7 @@ LAYERS = (
 LAYER_OF = {part: layer for layer, parts in enumerate(LAYERS) for part in parts}
 
 NETWORK = {"model", "objectives", "evaluation", "training"}
-WITH_TORCH = NETWORK | {"finetuning", "export", "comparison", "cli", "__main__", ""}
+WITH_TORCH = NETWORK | {"finetuning", "exporting", "comparison", "cli", "__main__", ""}
 TORCH_ENGINES = {"unmask.inference.torch_engine", "unmask.inference.torch_tasks"}
 
 TERMINAL_PACKAGES = {"typer", "rich"}
