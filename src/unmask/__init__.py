@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from unmask.cli.corpus import build_corpus
     from unmask.cli.evaluate import evaluate
     from unmask.cli.finetune import finetune
-    from unmask.cli.measure import load
     from unmask.cli.pretrain import pretrain
     from unmask.corpus.directory import Corpus, open_corpus
     from unmask.errors import Stopped, UserError
     from unmask.inference.loaded import LoadedModel
+    from unmask.inference.loading import load
     from unmask.inference.predictor import Predictor
     from unmask.inference.task_predictor import TaskPredictor
     from unmask.runs import RunDirectory
@@ -53,7 +53,7 @@ _FRONT_DOOR = {
     "build_corpus": "unmask.cli.corpus",
     "evaluate": "unmask.cli.evaluate",
     "finetune": "unmask.cli.finetune",
-    "load": "unmask.cli.measure",
+    "load": "unmask.inference.loading",
     "open_corpus": "unmask.corpus.directory",
     "pretrain": "unmask.cli.pretrain",
 }

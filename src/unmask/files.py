@@ -165,6 +165,19 @@ def refuse_unwritable(path: Path) -> None:
             raise UserError(f"{path}: the folder {there} can not be written to; choose another one")
 
 
+def read_object(path: Path, error: type[UserError]) -> dict[str, Any]:
+    """Return the JSON object in the file ``path``. Raises ``error`` where there is none or it can not be read."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error(f"{path}: is missing") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise error(f"{path}: is damaged (it is not a JSON object)")
+    return value
+
+
 def digest_tensors(tensors: Mapping[str, npt.NDArray[Any]]) -> str:
     """Return the BLAKE2b checksum of names, types, shapes and values in hexadecimal."""
     checksum = hashlib.blake2b(digest_size=DIGEST_BYTES)

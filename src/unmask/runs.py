@@ -56,7 +56,7 @@ class RunDirectory:
         self.path = Path(path)
         if not (self.path / "run.json").is_file():
             raise RunError(f"{path}: holds no run (there is no run.json in it)")
-        claimed = _read_json(self.path / "run.json")
+        claimed = files.read_object(self.path / "run.json", RunError)
         if (claimed.get("format"), claimed.get("version")) != (FORMAT, VERSION):
             raise RunError(f"{self.path / 'run.json'}: is not of {FORMAT} {VERSION}; it was written by another version")
         if fault := _fault_of(self.path, self.state["checksums"]):
@@ -113,7 +113,7 @@ class RunDirectory:
 
     def read(self, name: str) -> dict[str, Any] | None:
         """Return the object in the JSON file ``name`` of the run, or None where the run has no such file."""
-        return _read_json(self.path / name) if (self.path / name).is_file() else None
+        return files.read_object(self.path / name, RunError) if (self.path / name).is_file() else None
 
     @property
     def evaluation(self) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class RunDirectory:
         for path in reversed(self.checkpoints()):
             fault = _fault(path)
             if fault is None:
-                return Checkpoint(path, _read_json(path / "state.json")), damaged
+                return Checkpoint(path, files.read_object(path / "state.json", RunError)), damaged
             damaged.append(f"{fault}; passed over")
         return None, damaged
 
@@ -239,22 +239,10 @@ def _fault_of(folder: Path, checksums: Mapping[str, str]) -> str | None:
 
 
 def _read_sealed(path: Path) -> dict[str, Any]:
-    values = _read_json(path)
+    values = files.read_object(path, RunError)
     if files.sealed(values) != values:
         raise RunError(f"{path}: is damaged (its checksum does not hold); bring back a copy of it, or start a new run")
     return values
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path}: is missing") from None
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        value = None
-    if not isinstance(value, dict):
-        raise RunError(f"{path}: is damaged (it is not a JSON object)")
-    return value
 
 
 def _last_byte(stream: Any) -> bytes:

@@ -133,8 +133,8 @@ def test_a_pickle_with_code_in_it_is_refused_and_nothing_runs(copied: Callable[[
         ("model.safetensors", b"no tensors", "model.safetensors: can not be read"),
         ("pytorch_model.bin", b"", "pytorch_model.bin: can not be read"),
         ("pytorch_model.bin", b"PK\x03\x04 cut off", "pytorch_model.bin: can not be read"),
-        ("config.json", b"[1]", "config.json: can not be read as a JSON object"),
-        ("config.json", b"\xff", "config.json: can not be read as a JSON object"),
+        ("config.json", b"[1]", "config.json: is damaged (it is not a JSON object)"),
+        ("config.json", b"\xff", "config.json: is damaged (it is not a JSON object)"),
         ("tokenizer.json", b"{}", "tokenizer.json: can not be read as a tokenizer.json"),
     ],
 )

@@ -10,12 +10,12 @@ import numpy as np
 import typer
 
 from unmask import files
-from unmask.cli.measure import load
 from unmask.cli.starting import MODEL
 from unmask.cli.terminal import JsonFlag, QuietFlag, Terminal
 from unmask.corpus.readers import read_documents
 from unmask.corpus.refusals import Refusals
 from unmask.errors import DataError
+from unmask.inference.loading import load
 
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL)]
 FileArgument = Annotated[

@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from unmask import files
 from unmask.cli.starting import require_same_tokenizer
 from unmask.corpus.directory import Corpus
-from unmask.errors import ModelError
 from unmask.evaluation.fills import example_fills
 from unmask.evaluation.masked import HeldOut, figures, freeze, masked_evaluation, score_frozen
-from unmask.finetuning.finish import task_predictor
-from unmask.inference.loaded import LoadedModel
-from unmask.inference.predictor import Predictor
+from unmask.inference.loading import predictor_of
 from unmask.inference.resolve import resolve
 from unmask.inference.resolved import Resolved
-from unmask.inference.torch_engine import TorchEngine, read_model, require_head
+from unmask.inference.torch_engine import read_model, require_head
 from unmask.report.run_page import RunData, render_run
 from unmask.runs import RunDirectory
 
 EXAMPLES = 6
-
-
-def load(where: str | PathLike[str], engine: str = "auto") -> LoadedModel:
-    """Return the model that ``where`` names, ready to answer, on torch. Raises ModelError.
-
-    A pre-trained one fills, scores and embeds; a fine-tuned one does what it was fine-tuned to.
-    """
-    if engine not in ("auto", "torch"):
-        raise ModelError(f"engine must be auto or torch, got {engine!r}")
-    found = resolve(Path(where))
-    return predictor_of(found) if found.task is None else task_predictor(found)
-
-
-def predictor_of(found: Resolved) -> Predictor:
-    """Return a predictor that runs ``found`` on torch."""
-    engine = TorchEngine(read_model(found), found.vocabulary.pad_id)
-    info = {"engine": "torch", **found.origin, "model": asdict(found.config)}
-    return Predictor(engine, found.tokenizer, found.vocabulary, info)
 
 
 def evaluate_model(found: Resolved, corpus: Corpus, documents: int, split: HeldOut = "validation") -> dict[str, Any]:

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from unmask import files
-from unmask.cli.measure import load
 from unmask.cli.streams import print_line
 from unmask.errors import ModelError
 from unmask.finetuning.data import joined
+from unmask.inference.loading import load
 from unmask.inference.task_predictor import TaskPredictor
 from unmask.tasks.records import Record, records
 

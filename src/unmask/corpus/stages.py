@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from unmask.corpus.dedup import Overlap, SeenIds, Signatures
 from unmask.corpus.directory import Manifest
 from unmask.corpus.documents import document_id, low64, normalise
+from unmask.corpus.growth import grow, words_to_grow
 from unmask.corpus.readers import Refusals, read_documents
 from unmask.corpus.recipe import CorpusSettings, Progress, Source
 from unmask.corpus.segment import word_starts
@@ -154,10 +155,13 @@ class Build:
                 raise DataError(where, f"{len(split)} documents leave none for {name}; give more text or {more}")
 
     def _tokenizer(self, split: Splits) -> Tokenizer:
-        if self.brought:
+        if self.brought and not self.tokenizer.grow:
             return self.brought
         self.progress("tokenizer", 0, None)
-        return train_tokenizer(self._sample(split), self.tokenizer)
+        sample = self._sample(split)
+        if self.brought:
+            return grow(self.brought, words_to_grow(self.brought, sample, self.tokenizer.grow))
+        return train_tokenizer(sample, self.tokenizer)
 
     def _sample(self, split: Splits) -> list[str]:
         """Return documents of train, chosen by their ids, that make up at most _TRAINING_CHARACTERS."""

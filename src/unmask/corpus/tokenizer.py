@@ -49,11 +49,14 @@ class TokenizerSettings(Settings):
     """Fold case (and, in WordPiece, accents) before tokens are made."""
     path: Path | None = None
     """A tokenizer.json to use as it stands, or the Hugging Face folder that holds it, instead of training one."""
+    grow: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    """How many words of the text, those that it cuts most, a tokenizer that is brought along learns as whole tokens."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        trained = {name: field.default for name, field in type(self).model_fields.items() if name != "path"}
-        if self.path is not None and self.model_dump(exclude={"path"}) != trained:
+        brought = {"path", "grow"}
+        trained = {name: field.default for name, field in type(self).model_fields.items() if name not in brought}
+        if self.path is not None and self.model_dump(exclude=brought) != trained:
             raise ValueError(f"path brings a finished tokenizer; leave out {', '.join(trained)}")
         if self.kind == "bpe" and self.vocab_size < _BYTES + len(SPECIAL):
             raise ValueError(f"vocab_size must be at least {_BYTES + len(SPECIAL)} for kind bpe, got {self.vocab_size}")

@@ -7,7 +7,7 @@ is cross entropy at [MASK] positions, and the unigram line beside it is measured
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unmask.batch import IGNORE_INDEX, KINDS, MASKED, Batch, Rows, collate
 from unmask.corpus.directory import Corpus
@@ -137,21 +137,30 @@ def unigram_line(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 Precision = Callable[[], AbstractContextManager[None]]
 
 
-@torch.no_grad()
-def score_frozen(model: nn.Module, frozen: FrozenSet, precision: Precision = nullcontext) -> Scores:
-    """Return what ``model`` makes of ``frozen``; the model's training mode is left as it was."""
+def asked_logits(
+    model: nn.Module, batches: Iterable[Batch], precision: Precision = nullcontext
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (M, V) float32 logits and (M,) true ids of what each batch asks for.
+
+    The model's training mode is left as it was, once all batches have been taken.
+    """
     training = model.training
     model.eval()
-    losses, ranks = [], []
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    for batch in (batch.to(device) for batch in frozen.batches()):
-        with precision():
+    for batch in (batch.to(device) for batch in batches):
+        with torch.no_grad(), precision():
             logits = model(batch)[: batch.num_asked].float()
-        targets = batch.targets[: batch.num_asked]
+        yield logits, batch.targets[: batch.num_asked]
+    model.train(training)
+
+
+def score_frozen(model: nn.Module, frozen: FrozenSet, precision: Precision = nullcontext) -> Scores:
+    """Return what ``model`` makes of ``frozen``; the model's training mode is left as it was."""
+    losses, ranks = [], []
+    for logits, targets in asked_logits(model, frozen.batches(), precision):
         true = logits.gather(1, targets[:, None])
         losses.append(cross_entropies(logits, targets).double().cpu().numpy())
         ranks.append(((logits >= true).sum(1) - 1).cpu().numpy())  # a tie is not a hit: a constant model knows nothing
-    model.train(training)
     asked = frozen.masked.labels != IGNORE_INDEX
     truth = frozen.masked.labels[asked]
     return Scores(

@@ -13,11 +13,9 @@ import numpy as np
 
 from unmask.finetuning.fit import Job
 from unmask.finetuning.held_out import HeldOut, Outcome
+from unmask.inference.loading import task_predictor
 from unmask.inference.resolve import resolve
-from unmask.inference.resolved import Resolved
 from unmask.inference.task_predictor import TaskPredictor, answer_text
-from unmask.inference.torch_engine import read_task_model
-from unmask.inference.torch_tasks import TorchTaskEngine
 from unmask.runs import RunDirectory
 from unmask.stats import bootstrap
 from unmask.stats.calibration import (
@@ -36,14 +34,6 @@ RISKS = (0.01, 0.05, 0.1)
 """Shares of wrong answers at which a report says how many texts can be answered."""
 _CURVE_POINTS = 60
 _MARGINS = 200
-
-
-def task_predictor(found: Resolved) -> TaskPredictor:
-    """Return a predictor that runs the fine-tuned ``found`` on torch. Raises ModelError."""
-    engine = TorchTaskEngine(read_task_model(found), found.vocabulary.pad_id)
-    assert found.task is not None
-    info = {"engine": "torch", **found.origin, "task": found.task.plain()}
-    return TaskPredictor(engine, found.tokenizer, found.vocabulary, found.task, info)
 
 
 def finished(run: RunDirectory, job: Job) -> tuple[TaskPredictor, Outcome]:

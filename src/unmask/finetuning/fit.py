@@ -29,8 +29,9 @@ from unmask.inference.resolved import Resolved
 from unmask.inference.task_predictor import TaskPredictor
 from unmask.inference.torch_engine import read_model
 from unmask.inference.torch_tasks import TorchTaskEngine
+from unmask.model.config import Family
 from unmask.model.heads import MaskedLM, new_masked_lm
-from unmask.model.tasks import START_AND_END, TaskModel, new_task_model
+from unmask.model.tasks import START_AND_END, TaskModel, new_task_model, usual_pooling
 from unmask.runs import RunDirectory
 from unmask.tasks.block import TaskBlock, TaskName
 from unmask.tasks.tags import bio_labels
@@ -65,15 +66,15 @@ def job_of(
         tokenizer=found.tokenizer,
         vocabulary=found.vocabulary,
         origin=found.origin,
-        block=new_block(name, train, settings),
+        block=new_block(name, train, settings, found.config.family),
         train=train,
         development=development,
         settings=settings,
     )
 
 
-def new_block(name: TaskName, train: Sequence[Any], settings: FinetuneSettings) -> TaskBlock:
-    """Return the block of a task whose labels are those of ``train``."""
+def new_block(name: TaskName, train: Sequence[Any], settings: FinetuneSettings, family: Family) -> TaskBlock:
+    """Return the block of a task whose labels are those of ``train``, for an encoder of ``family``."""
     task = settings.task
     labels: tuple[str, ...] = ()
     if name == "classify":
@@ -88,7 +89,7 @@ def new_block(name: TaskName, train: Sequence[Any], settings: FinetuneSettings) 
         scheme="BIO" if name == "tag" else None,
         max_length=task.max_length,
         stride=task.stride,
-        pooling=task.pooling,
+        pooling=task.pooling or usual_pooling(name, family),
         normalize=name == "embed",
         null_margin=0.0 if may_be_nothing else None,
     )

@@ -37,8 +37,9 @@ class TaskSettings(Settings):
     """Tokens in a window; a longer text is cut (classify, embed) or read in several windows (tag, answer)."""
     stride: Annotated[int, Field(ge=0)] = 32
     """Tokens that neighbouring windows share."""
-    pooling: Literal["mean", "cls"] = "mean"
-    """What stands for a text: the mean of its tokens' states, or the state of [CLS]."""
+    pooling: Literal["mean", "cls"] | None = None
+    """What stands for a text: the mean of its tokens' states, or the state of [CLS]. Where it is not given, the mean;
+    for classify on BERT [CLS], the only one that its published head reads."""
     class_weights: Literal["equal", "balanced"] = "equal"
     """Whether rare classes weigh more in the loss, in inverse proportion to how often they occur."""
     risk: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -111,9 +111,11 @@ class Predictor(LoadedModel):
         ]
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return (N, D) float32: the mean of the last states over a text's own tokens, special tokens left out."""
-        states = self._engine.states(self._windows(self._plain, texts))
-        vectors = [state[1:-1].mean(0) if len(state) > 2 else state.mean(0) for state in states]
+        """Return (N, D) float32: the mean of the last states over a text's window, special tokens included.
+
+        That is what sentence-transformers computes of the exported model.
+        """
+        vectors = [state.mean(0) for state in self._engine.states(self._windows(self._plain, texts))]
         return np.stack(vectors) if vectors else np.empty((0, self._engine.hidden_size), np.float32)
 
     def _windows(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:

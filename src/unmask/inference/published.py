@@ -6,25 +6,42 @@ network.
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from unmask import files
 from unmask.corpus.tokenizer import load_tokenizer, vocabulary_of
 from unmask.errors import ModelError
-from unmask.inference.resolved import Resolved
-from unmask.model.hub.configuration import encoder_config
+from unmask.inference import model_directory
+from unmask.inference.model_directory import read_manifest
+from unmask.inference.resolved import GRAPHS, Resolved
+from unmask.model.config import EncoderConfig
+from unmask.model.hub.configuration import HEADS, STEMS, encoder_config
+from unmask.model.hub.families import TABLES
+from unmask.tasks.block import TASKS, TaskBlock
+from unmask.tasks.tags import OUTSIDE
 
 CONFIGURATION: Final = "config.json"
 
 MOST_SURPLUS: Final = 1024
 """Rows of a table that a tokenizer may leave unused: tables are padded to round sizes; more than this is no padding."""
 
+_LONGEST_WINDOW: Final = 512
+_STRIDE: Final = 128
+"""Windows of a model that was fine-tuned elsewhere and does not say how: those of its makers (Devlin et al. 2019)."""
+
 _HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-_TEXTS: Final = (CONFIGURATION, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+_TEXTS: Final = (
+    CONFIGURATION,
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    model_directory.NAME,
+)
 
 
 def is_hub_name(where: Path) -> bool:
@@ -37,13 +54,16 @@ def from_hub(name: str) -> Resolved:
     folder = _fetched(name, [*_TEXTS, *_WEIGHTS, "model-*.safetensors"])
     if not any((folder / file).is_file() for file in _WEIGHTS):
         folder = _fetched(name, [*_TEXTS, *_PICKLES, "pytorch_model-*.bin"])
+    if (folder / model_directory.NAME).is_file():
+        named = files.read_object(folder / model_directory.NAME, ModelError).get("files", {})
+        folder = _fetched(name, [model_directory.NAME, *named])
     return from_folder(folder, name)
 
 
 def from_folder(folder: Path, name: str | None = None) -> Resolved:
     """Return the model in ``folder``, which is ``name`` on the hub. Raises ModelError where a part does not fit."""
     where = folder / CONFIGURATION
-    values = _json(where)
+    values = files.read_object(where, ModelError)
     tokenizer = load_tokenizer(folder)
     vocabulary = vocabulary_of(tokenizer)
     config = encoder_config(values, vocabulary.pad_id, where)
@@ -52,28 +72,64 @@ def from_folder(folder: Path, name: str | None = None) -> Resolved:
             f"{folder}: its tokenizer has {vocabulary.size:,} tokens and its model {config.vocab_size:,}; "
             "it is another model's tokenizer"
         )
+    manifest = read_manifest(folder, tokenizer)
+    graphs = {engine: folder / file for engine, file in GRAPHS.items() if (folder / file).is_file()}
+    task = published_task(values, config, where) if manifest is None else manifest.task
     return Resolved(
         config=config,
-        weights=_weights(folder),
+        weights=_weights(folder, is_needed=not graphs),
         tokenizer=tokenizer,
         tokenizer_file=folder / "tokenizer.json",
         vocabulary=vocabulary,
         origin={"path": name or str(folder), "kind": "published", "model_type": values["model_type"]},
+        task=task,
         model_type=values["model_type"],
+        graphs=graphs,
     )
 
 
-def _weights(folder: Path) -> tuple[Path, ...]:
+def published_task(values: Mapping[str, Any], config: EncoderConfig, where: Path) -> TaskBlock | None:
+    """Return the task that the configuration ``values``, read from ``where``, say a model was fine-tuned to elsewhere.
+
+    None where its class is that of a language model or of an encoder alone. Raises ModelError for a head that is
+    computed otherwise here, or labels that are none.
+    """
+    kind, named = str(values["model_type"]), values.get("architectures")
+    architecture = named[0] if isinstance(named, list) and named else ""
+    ending = str(architecture).removeprefix(STEMS[kind])
+    name = next((task for task in TASKS if task != "embed" and HEADS[task] == ending), None)
+    if name is None:
+        return None
+    if name not in TABLES[kind].tasks:
+        raise ModelError(f"{where}: {architecture} has a head that is not computed here; use it with transformers")
+    table = values.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # the default of every published family
+    labels = () if name == "answer" else tuple(str(table[key]) for key in sorted(table, key=int))
+    if name == "tag" and OUTSIDE not in labels:
+        raise ModelError(f"{where}: its labels ({labels[0]}, ...) are no tags, there is no {OUTSIDE} among them")
+    return TaskBlock(
+        name=name,
+        labels=labels,
+        multi_label=values.get("problem_type") == "multi_label_classification",
+        scheme="BIO" if name == "tag" else None,
+        max_length=min(_LONGEST_WINDOW, config.longest_row),
+        stride=0 if name == "classify" else _STRIDE,
+        pooling="mean" if values.get("classifier_pooling") == "mean" else "cls",
+    )
+
+
+def _weights(folder: Path, *, is_needed: bool) -> tuple[Path, ...]:
     """Return the files that hold the weights, safetensors before pickles."""
     for path in (folder / name for name in (*_WEIGHTS, *_PICKLES)):
         if path.is_file():
             return _shards(path) if path.suffix == ".json" else (path,)
+    if not is_needed:
+        return ()
     raise ModelError(f"{folder}: holds no weights, none of {', '.join((*_WEIGHTS, *_PICKLES))}")
 
 
 def _shards(index: Path) -> tuple[Path, ...]:
     """Return the files that ``index`` spreads the tensors over."""
-    table = _json(index).get("weight_map")
+    table = files.read_object(index, ModelError).get("weight_map")
     names = sorted(set(table.values())) if isinstance(table, dict) else []
     if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
         raise ModelError(f"{index}: names no files beside it under weight_map")
@@ -99,15 +155,3 @@ def _fetched(name: str, patterns: list[str]) -> Path:
     except (no_answer, errors.HFValidationError, errors.XetDownloadError, OSError) as error:
         why = f"can not be fetched from the hub ({(str(error).splitlines() or [type(error).__name__])[0]})"
     raise ModelError(f"{name}: {why}")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path}: is missing") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise ModelError(f"{path}: can not be read as a JSON object")
-    return value

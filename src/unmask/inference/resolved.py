@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,9 @@ from tokenizers import Tokenizer
 from unmask.corpus.tokenizer import Vocabulary
 from unmask.model.config import EncoderConfig
 from unmask.tasks.block import TaskBlock
+
+GRAPHS: Final = {"onnx": "onnx/model.onnx", "onnx-int8": "onnx/model_quantized.onnx"}
+"""Where a model directory keeps the graph of an engine."""
 
 CARRIED: Final = "carried.safetensors"
 """What a run calls the tensors that its parent had and a language model has no use for, under their published names."""
@@ -33,3 +37,5 @@ class Resolved:
     """What it was fine-tuned to; None where it is a language model."""
     model_type: str | None = None
     """The family whose names its tensors bear; None where they bear ours."""
+    graphs: Mapping[str, Path] = field(default_factory=dict)
+    """Its ONNX graphs, by the engine that runs them."""

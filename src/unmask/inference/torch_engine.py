@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unmask.batch import IGNORE_INDEX, Batch, collate
 from unmask.errors import ModelError
 from unmask.inference.resolved import Resolved
-from unmask.model.heads import MaskedLM, initialise_head
+from unmask.model.heads import MaskedLM, initialise_head, shape_of
 from unmask.model.hub.families import TABLES
 from unmask.model.hub.tensors import Converted, from_published, read_tensors
 from unmask.model.tasks import START_AND_END, TaskModel
@@ -44,11 +44,14 @@ def read_model(found: Resolved) -> MaskedLM:
     return model.eval()
 
 
-def convert(found: Resolved) -> Converted:
-    """Return the tensors of the published ``found`` under our names. Raises ModelError where they do not fit."""
+def convert(found: Resolved, model: nn.Module | None = None) -> Converted:
+    """Return the tensors of the published ``found`` under the names of ``model``, by default a language model.
+
+    Raises ModelError where they do not fit.
+    """
     assert found.model_type is not None, "a run bears our names"
-    where = found.origin["path"]
-    published = from_published(read_tensors(found.weights), TABLES[found.model_type], found.config, where)
+    where, shape = found.origin["path"], model or shape_of(found.config)
+    published = from_published(read_tensors(found.weights), TABLES[found.model_type], shape, where)
     _refuse_broken(published.weights, where)
     return published
 
@@ -60,7 +63,10 @@ def read_task_model(found: Resolved) -> TaskModel:
         raise ModelError(f"{found.origin['path']}: was not fine-tuned to a task; do so with unmask finetune")
     outputs = START_AND_END if task.name == "answer" else len(task.labels)
     model = TaskModel(found.config, task.name, outputs, task.pooling)
-    load_weights(model, *found.weights)
+    if found.model_type is None:
+        load_weights(model, *found.weights)
+    else:
+        model.load_state_dict(convert(found, model).weights)
     return model.eval()
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unmask.batch import Batch
-from unmask.model.config import EncoderConfig
+from unmask.model.config import EncoderConfig, Family
 from unmask.model.encoder import Encoder
 from unmask.model.heads import MaskedLM, PredictionHead
 from unmask.model.init import initialise
@@ -22,6 +22,11 @@ Pooling = Literal["mean", "cls"]
 
 START_AND_END: Final = 2
 """Outputs a token of the task answer."""
+
+
+def usual_pooling(name: TaskName, family: Family) -> Pooling:
+    """Return what stands for a text where nobody says: the mean, and [CLS] where a published head reads that alone."""
+    return "cls" if name == "classify" and family == "bert" else "mean"
 
 
 class Pooler(nn.Module):

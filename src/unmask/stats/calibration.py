@@ -90,26 +90,31 @@ def calibration(logits: npt.NDArray[np.floating], truth: npt.NDArray[Any], tempe
     """
     chance = probabilities(logits, temperature, multi_label=truth.ndim == 2)
     confidence, right = confidences(chance, truth)
+    item = np.repeat(np.arange(len(chance)), len(confidence) // len(chance))
     squared = ((chance - one_hot(truth, chance.shape[1])) ** 2).sum(1)
     brier = bootstrap(np.stack([squared, np.ones_like(squared)], 1), mean_of)
+    return {"temperature": temperature, **reliability(confidence, right, item), "brier": brier.plain()}
+
+
+def reliability(confidence: Floats, right: npt.NDArray[np.bool_], item: npt.NDArray[Any]) -> dict[str, Any]:
+    """Return ``ece``, ``perfect_ece`` and ``bins`` of decisions (N,); those of one ``item`` are drawn together."""
     return {
-        "temperature": temperature,
-        "ece": _error_with_interval(confidence, right, len(chance)).plain(),
-        "perfect_ece": _perfect_error(confidence, len(chance)).plain(),
-        "brier": brier.plain(),
+        "ece": _error_with_interval(confidence, right, item).plain(),
+        "perfect_ece": _perfect_error(confidence, len(np.unique(item))).plain(),
         "bins": equal_mass_bins(confidence, right),
     }
 
 
-def _error_with_interval(confidence: Floats, right: npt.NDArray[np.bool_], items: int) -> Figure:
-    """Return the calibration error of the decisions of ``items`` items, which are drawn with all of theirs."""
-    confidence, right = confidence.reshape(items, -1), right.reshape(items, -1)
-    chance = np.random.Generator(np.random.Philox(0))
-    drawn = [
-        calibration_error(confidence[chosen].ravel(), right[chosen].ravel())
-        for chosen in (chance.integers(items, size=items) for _ in range(_ERROR_RESAMPLES))
-    ]
-    value = calibration_error(confidence.ravel(), right.ravel())
+def _error_with_interval(confidence: Floats, right: npt.NDArray[np.bool_], item: npt.NDArray[Any]) -> Figure:
+    """Return the calibration error of decisions (N,), with an interval over the items that they belong to."""
+    _, first = np.unique(item[order := np.argsort(item, kind="stable")], return_index=True)
+    of_item = np.split(order, first[1:])
+    chance, items = np.random.Generator(np.random.Philox(0)), len(first)
+    drawn = []
+    for chosen in (chance.integers(items, size=items) for _ in range(_ERROR_RESAMPLES)):
+        places = np.concatenate([of_item[one] for one in chosen])
+        drawn.append(calibration_error(confidence[places], right[places]))
+    value = calibration_error(confidence, right)
     surplus = np.median(drawn) - value  # resampling adds noise to every bin, which looks like error
     low, high = np.maximum(np.quantile(drawn, [0.025, 0.975]) - surplus, 0.0)
     return Figure(value, float(low), float(high), items, 0.95, "bootstrap over items, equal-mass bins, recentred")

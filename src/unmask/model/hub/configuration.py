@@ -1,4 +1,4 @@
-"""From a published ``config.json`` to the shape of an encoder. Needs no torch.
+"""From a published ``config.json`` to the shape of an encoder, and back. Needs no torch.
 
 Every key that changes what is computed is read here, or must have the one value that we compute. What bites: keys that
 are left out have the default of their family, which differs from one to the next.
@@ -7,6 +7,7 @@ are left out have the default of their family, which differs from one to the nex
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,26 @@ from unmask.model.config import EncoderConfig
 Values = Mapping[str, Any]
 
 FULL, SLIDING = "full_attention", "sliding_attention"
+
+HEADS: Final = {
+    "fill": "ForMaskedLM",
+    "classify": "ForSequenceClassification",
+    "tag": "ForTokenClassification",
+    "answer": "ForQuestionAnswering",
+    "embed": "Model",
+}
+"""How the name of a published class ends, by what it is made to do."""
+
+STEMS: Final = {
+    "bert": "Bert",
+    "camembert": "Camembert",
+    "distilbert": "DistilBert",
+    "electra": "Electra",
+    "modernbert": "ModernBert",
+    "roberta": "Roberta",
+    "xlm-roberta": "XLMRoberta",
+}
+"""How the name of a published class begins, by ``model_type``."""
 
 _BERT_SIZES: Final = {
     "hidden_size": "hidden_size",
@@ -59,6 +80,30 @@ def encoder_config(values: Values, pad_id: int, where: Path) -> EncoderConfig:
     if kind not in _READERS:
         raise ModelError(f"{where}: its model_type is {kind!r}; what can be read is {', '.join(_READERS)}")
     return _READERS[kind](_Reader(values, where), pad_id)
+
+
+def published_values(config: EncoderConfig, kind: str) -> dict[str, Any]:
+    """Return the values of a ``config.json`` of the ``model_type`` ``kind`` that describe ``config``.
+
+    Raises ModelError where that family has no word for something: what is written is read back and compared.
+    """
+    values = {
+        "model_type": kind,
+        "vocab_size": config.vocab_size,
+        "pad_token_id": config.pad_id,
+        "initializer_range": config.initializer_range,
+        "tie_word_embeddings": True,
+        **_WRITERS[kind](config),
+    }
+    read = encoder_config(values, config.pad_id, Path("config.json"))
+    for field in fields(config):
+        ours, theirs = (getattr(replace(one, norm_eps=one.eps), field.name) for one in (config, read))
+        if ours != theirs:
+            raise ModelError(
+                f"model.{field.name} is {ours}, and no published {kind} can be: it would be read as {theirs}; "
+                "such a model stays a run"
+            )
+    return values
 
 
 class _Reader:
@@ -176,16 +221,65 @@ def _theta(read: _Reader, kind: str) -> float:
 
 def _global_every(read: _Reader) -> int:
     """Return n where every n-th layer from the first sees the whole document. Raises ModelError for other patterns."""
-    kinds = read.values.get("layer_types")
+    said, kinds = read.whole("global_attn_every_n_layers", 3), read.values.get("layer_types")
     if kinds is None:
-        return read.whole("global_attn_every_n_layers", 3)
+        return said
     layers = read.whole("num_hidden_layers")
-    for every in range(1, layers + 1):
+    for every in (said, *range(1, layers + 1)):
         if kinds == [SLIDING if layer % every else FULL for layer in range(layers)]:
             return every
     raise read.wrong("layer_types", f"{FULL} at every n-th layer from the first and {SLIDING} between")
 
 
+def _written_bert(config: EncoderConfig) -> dict[str, Any]:
+    return {
+        **_written(config, _BERT_SIZES),
+        "hidden_act": "gelu",
+        "type_vocab_size": config.type_vocab_size,
+        "layer_norm_eps": config.eps,
+        "is_decoder": config.is_causal,
+    }
+
+
+def _written_electra(config: EncoderConfig) -> dict[str, Any]:
+    return {**_written_bert(config), "embedding_size": config.embedding_width}
+
+
+def _written_distilbert(config: EncoderConfig) -> dict[str, Any]:
+    return {**_written(config, _DISTILBERT_SIZES), "activation": "gelu"}
+
+
+def _written_modernbert(config: EncoderConfig) -> dict[str, Any]:
+    kinds = {"global": FULL, "local": SLIDING}
+    return {
+        **_written(config, _BERT_SIZES),
+        **{name: value for name, value in _MODERNBERT_MUST.items() if value is not None},
+        "norm_eps": config.eps,
+        "local_attention": config.local_attention,
+        "global_attn_every_n_layers": config.global_attn_every_n_layers,
+        "layer_types": [kinds[kind] for kind in config.layer_kinds],
+        "global_rope_theta": config.global_rope_theta,
+        "local_rope_theta": config.local_rope_theta,
+        "rope_parameters": {
+            FULL: {"rope_type": "default", "rope_theta": config.global_rope_theta},
+            SLIDING: {"rope_type": "default", "rope_theta": config.local_rope_theta},
+        },
+    }
+
+
+def _written(config: EncoderConfig, names: Mapping[str, str]) -> dict[str, Any]:
+    return {theirs: getattr(config, ours) for ours, theirs in names.items()}
+
+
+_WRITERS: Final[Mapping[str, Callable[[EncoderConfig], dict[str, Any]]]] = {
+    "bert": _written_bert,
+    "camembert": _written_bert,
+    "distilbert": _written_distilbert,
+    "electra": _written_electra,
+    "modernbert": _written_modernbert,
+    "roberta": _written_bert,
+    "xlm-roberta": _written_bert,
+}
 _READERS: Final[Mapping[str, Callable[[_Reader, int], EncoderConfig]]] = {
     "bert": _bert,
     "camembert": _roberta,

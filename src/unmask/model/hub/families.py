@@ -24,6 +24,8 @@ class Table:
     """Modules of our encoder, and of theirs without the prefix."""
     head: Mapping[str, Names]
     """Modules of the head of masked language modelling."""
+    tasks: Mapping[str, Mapping[str, Names]]
+    """Modules of the heads of tasks, by the task; a task that is not here has another head there than here."""
     repeats: Mapping[str, str]
     """Tensors that are another one over again: tied matrices, biases with two names. They are checked and left out."""
     carried: tuple[str, ...] = ()
@@ -36,14 +38,25 @@ class Table:
         module, _, kind = name.rpartition(".")
         numbers = [part for part in module.split(".") if part.isdecimal()]
         pattern = ".".join("{n}" if part.isdecimal() else part for part in module.split("."))
-        found, prefix = (
-            (self.encoder[pattern.removeprefix("model.")], self.prefix)
-            if pattern.startswith("model.")
-            else (self.head[pattern], "")
-        )
+        kind_of, _, inside = pattern.partition(".")
+        if kind_of == "model":
+            found, prefix = self.encoder[inside], self.prefix
+        elif kind_of == "task":
+            task, _, part = inside.partition(".")
+            found, prefix = self.tasks[task][part], ""
+        else:
+            found, prefix = self.head[pattern], ""
         several = (found,) if isinstance(found, str) else found
         return tuple(f"{prefix}{one}.{kind}".replace("{n}", "".join(numbers)) for one in several)
 
+
+_WHOLE_HEAD: Final = {name: name for name in ("head.dense", "head.norm", "classifier")}
+_TOKENS: Final[Mapping[str, Mapping[str, Names]]] = {
+    "tag": {"classifier": "classifier"},
+    "answer": {"classifier": "qa_outputs"},
+    "embed": {},
+}
+"""The heads that read one token: a matrix, whatever stands under it."""
 
 _IDENTICAL_LAYERS: Final = ("attn_norm", "attn.Wqkv", "attn.Wo", "mlp_norm", "mlp.Wi", "mlp.Wo")
 
@@ -59,6 +72,7 @@ MODERNBERT: Final = Table(
         )
     },
     head={name: name for name in ("head.dense", "head.norm", "decoder")},
+    tasks={"classify": _WHOLE_HEAD, "tag": _WHOLE_HEAD, "answer": _WHOLE_HEAD, "embed": {}},
     repeats={"decoder.weight": "model.embeddings.tok_embeddings.weight"},
 )
 """Warner et al. 2024; our names are these."""
@@ -88,6 +102,7 @@ BERT: Final = Table(
         "head.norm": "cls.predictions.transform.LayerNorm",
         "decoder": "cls.predictions",
     },
+    tasks={**_TOKENS, "classify": {"head.dense": "bert.pooler.dense", "classifier": "classifier"}},
     repeats={
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
@@ -101,6 +116,7 @@ ROBERTA: Final = Table(
     prefix="roberta.",
     encoder=_BERT_ENCODER,
     head={"head.dense": "lm_head.dense", "head.norm": "lm_head.layer_norm", "decoder": "lm_head"},
+    tasks={**_TOKENS, "classify": {"head.dense": "classifier.dense", "classifier": "classifier.out_proj"}},
     repeats={
         "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
         "lm_head.decoder.bias": "lm_head.bias",
@@ -128,6 +144,7 @@ DISTILBERT: Final = Table(
         "layers.{n}.mlp_norm": "transformer.layer.{n}.output_layer_norm",
     },
     head={"head.dense": "vocab_transform", "head.norm": "vocab_layer_norm", "decoder": "vocab_projector"},
+    tasks=_TOKENS,
     repeats={"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"},
     ignored=("distilbert.embeddings.position_ids",),
 )
@@ -141,6 +158,7 @@ ELECTRA: Final = Table(
         "head.norm": "generator_predictions.LayerNorm",
         "decoder": "generator_lm_head",
     },
+    tasks=_TOKENS,
     repeats={"generator_lm_head.weight": "electra.embeddings.word_embeddings.weight"},
     carried=("discriminator_predictions.dense", "discriminator_predictions.dense_prediction"),
     ignored=("electra.embeddings.position_ids", "electra.embeddings.token_type_ids"),

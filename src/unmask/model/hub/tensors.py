@@ -15,11 +15,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from unmask.errors import ModelError
-from unmask.model.config import EncoderConfig
-from unmask.model.heads import shape_of
 from unmask.model.hub.families import Table
 
 LISTED = 5
@@ -51,12 +49,12 @@ def read_tensors(paths: Iterable[Path]) -> dict[str, Tensor]:
     return tensors
 
 
-def from_published(tensors: Mapping[str, Tensor], table: Table, config: EncoderConfig, where: str) -> Converted:
-    """Return the ``tensors`` of the model ``where`` under our names.
+def from_published(tensors: Mapping[str, Tensor], table: Table, model: nn.Module, where: str) -> Converted:
+    """Return the ``tensors`` of the model ``where`` under the names that ``model``, of that shape, has for them.
 
     Raises ModelError that lists what is missing, surplus or misshapen.
     """
-    shapes = {name: tuple(parameter.shape) for name, parameter in shape_of(config).named_parameters()}
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     there = _in_full(tensors, table, shapes)
     for twice, once in table.repeats.items():
         if twice in there:
@@ -68,7 +66,11 @@ def from_published(tensors: Mapping[str, Tensor], table: Table, config: EncoderC
         for name, parts in wanted.items()
         for theirs in parts
     }
-    carried = {name: value for name, value in there.items() if name.rpartition(".")[0] in table.carried}
+    carried = {
+        name: value
+        for name, value in there.items()
+        if name.rpartition(".")[0] in table.carried and name not in expected
+    }
     _refuse(
         where,
         {
@@ -105,7 +107,7 @@ def to_published(weights: Mapping[str, Tensor], table: Table) -> dict[str, Tenso
 
 
 def _is_head(name: str) -> bool:
-    return not name.startswith("model.")
+    return not name.startswith(("model.", "task."))
 
 
 def _in_full(tensors: Mapping[str, Tensor], table: Table, ours: Iterable[str]) -> dict[str, Tensor]:

@@ -1,0 +1,86 @@
+"""From a model that was found to one that answers: the engine is chosen here, and torch is loaded only if it is it.
+
+What bites: ``auto`` takes torch where torch and the weights are there, and the plain ONNX graph otherwise; int8 changes
+answers and is taken only where it is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from unmask.errors import MissingExtra, ModelError
+from unmask.inference.loaded import LoadedModel
+from unmask.inference.predictor import Engine, Predictor
+from unmask.inference.resolve import resolve
+from unmask.inference.resolved import GRAPHS, Resolved
+from unmask.inference.task_predictor import TaskEngine, TaskPredictor
+
+ENGINES = ("auto", "torch", *GRAPHS)
+
+
+def load(where: str | PathLike[str], engine: str = "auto") -> LoadedModel:
+    """Return the model that ``where`` names, ready to answer, on ``engine``: auto, torch, onnx or onnx-int8.
+
+    A pre-trained one fills, scores and embeds; a fine-tuned one does what it was fine-tuned to. Raises ModelError.
+    """
+    found = resolve(Path(where))
+    return predictor_of(found, engine) if found.task is None else task_predictor(found, engine)
+
+
+def predictor_of(found: Resolved, engine: str = "auto") -> Predictor:
+    """Return a predictor over the language model ``found``. Raises ModelError."""
+    chosen = _chosen(found, engine)
+    runs: Engine
+    if chosen == "torch":
+        from unmask.inference.torch_engine import TorchEngine, read_model
+
+        runs = TorchEngine(read_model(found), found.vocabulary.pad_id)
+    else:
+        from unmask.inference.onnx_engine import OnnxEngine
+
+        runs = OnnxEngine(found.graphs[chosen], found.config)
+    return Predictor(runs, found.tokenizer, found.vocabulary, _info(found, chosen, model=asdict(found.config)))
+
+
+def task_predictor(found: Resolved, engine: str = "auto") -> TaskPredictor:
+    """Return a predictor over the fine-tuned ``found``. Raises ModelError."""
+    assert found.task is not None
+    chosen = _chosen(found, engine)
+    runs: TaskEngine
+    if chosen == "torch":
+        from unmask.inference.torch_engine import read_task_model
+        from unmask.inference.torch_tasks import TorchTaskEngine
+
+        runs = TorchTaskEngine(read_task_model(found), found.vocabulary.pad_id)
+    else:
+        from unmask.inference.onnx_engine import OnnxEngine
+
+        runs = OnnxEngine(found.graphs[chosen], found.config, found.task)
+    info = _info(found, chosen, task=found.task.plain())
+    return TaskPredictor(runs, found.tokenizer, found.vocabulary, found.task, info)
+
+
+def _chosen(found: Resolved, engine: str) -> str:
+    where = found.origin["path"]
+    if engine not in ENGINES:
+        raise ModelError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    has_torch = find_spec("torch") is not None
+    if engine == "auto":
+        engine = "torch" if found.weights and (has_torch or "onnx" not in found.graphs) else "onnx"
+    if engine == "torch" and not has_torch:
+        raise MissingExtra("train", "torch")
+    if engine == "torch" and not found.weights:
+        raise ModelError(f"{where}: holds no weights for torch; take engine onnx, or export it again")
+    if engine != "torch" and engine not in found.graphs:
+        raise ModelError(
+            f"{where}: holds no {GRAPHS.get(engine)}; make one: unmask export {where} --to {engine} --out DIR"
+        )
+    return engine
+
+
+def _info(found: Resolved, engine: str, **more: Any) -> dict[str, Any]:
+    return {"engine": engine, **found.origin, **more}

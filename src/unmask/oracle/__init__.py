@@ -1,0 +1,1 @@
+"""What is exactly known: sources of symbols whose best possible prediction can be computed."""
