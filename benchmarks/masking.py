@@ -28,7 +28,7 @@ import transformers
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
 import unmask
-from unmask.cli.pretrain import pretrain_settings, step_batches
+from unmask.cli.planning import pretrain_settings, step_batches
 from unmask.corpus.directory import Corpus, open_corpus
 from unmask.masking.mask import UNITS
 from unmask.model.config import ModelSettings, resolve

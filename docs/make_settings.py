@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from unmask.cli.pretrain import PretrainSettings
+from unmask.cli.planning import PretrainSettings
 from unmask.finetuning.settings import FinetuneSettings
 from unmask.settings import Settings, range_in_words
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +24,8 @@ def text_chances(source: Source, length: int) -> Floats:
     """Return (V**L,) the chance of each text: a sum over every path of states."""
     chances = np.zeros(source.num_symbols**length)
     for path in every_text(len(source.initial), length):
-        steps = [source.transition[one, other] for one, other in zip(path, path[1:], strict=False)]
-        chances += source.initial[path[0]] * np.prod(steps) * reduce(np.kron, source.emission[path])
+        steps = [source.transition[one, other] for one, other in pairwise(path)]
+        chances += source.initial[path[0]] * np.prod(steps) * _every_product(list(source.emission[path]))
     return chances
 
 
@@ -55,14 +54,13 @@ class Enumeration:
         self.texts = every_text(source.num_symbols, length)
         self.chances = text_chances(source, length)
         self.seen = every_text(source.num_symbols + 2, length)
-        shown = self.shown()
-        self.context = hiding.rate * sum(shown.values()) + (1 - hiding.rate) * self._itself()
+        self.context = hiding.rate * _sum(self.shown()) + (1 - hiding.rate) * self._itself()
 
     def _itself(self) -> Floats:
         return np.eye(self.source.num_symbols, self.source.num_symbols + 2)
 
     def shown(self) -> dict[str, Floats]:
-        """Return (V, V + 2) by kind: how likely a selected token of a row shows what the column says, and is that kind."""
+        """Return (V, V + 2) by kind: how likely the selected token of a row is of that kind and shows the column."""
         size, hiding = self.source.num_symbols, self.hiding
         random, mask = np.zeros((2, size, size + 2))
         for true in range(size):
@@ -72,12 +70,11 @@ class Enumeration:
         return dict(zip(KINDS, (mask, random, hiding.keep * self._itself()), strict=True))
 
     def joint(self, place: int, kind: str | None = None) -> Floats:
-        """Return (V**L, (V+2)**L) the chance of text and what is seen, given that ``place`` is selected, and its kind."""
+        """Return (V**L, (V+2)**L) the chance of text, what is seen and ``kind``, given that ``place`` is selected."""
         shown = self.shown()
-        own = sum(shown.values()) if kind is None else shown[kind]
         channels = [self.context] * self.length
-        channels[place] = own  # type: ignore[call-overload]  # the sum of arrays is one
-        return self.chances[:, None] * reduce(np.kron, channels)
+        channels[place] = _sum(shown) if kind is None else shown[kind]
+        return np.asarray(self.chances[:, None] * _every_product(channels))
 
     def posterior(self, place: int) -> Floats:
         """Return ((V+2)**L, V) how likely each symbol stood at ``place``; NaN where what is seen can not be."""
@@ -104,3 +101,15 @@ class Enumeration:
             lost += float((joint[can_be] * -np.log(true[can_be])).sum())
             weight += float(joint.sum())
         return lost / weight
+
+
+def _sum(shown: dict[str, Floats]) -> Floats:
+    return np.asarray(sum(shown.values()))
+
+
+def _every_product(factors: list[Floats]) -> Floats:
+    """Return the product of every choice of an entry from each of ``factors``, in the order of every_text."""
+    found = factors[0]
+    for factor in factors[1:]:
+        found = np.asarray(np.kron(found, factor), np.float64)
+    return found

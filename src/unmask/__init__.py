@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from unmask.batch import Rows
     from unmask.cli.corpus import build_corpus
     from unmask.cli.evaluate import evaluate
+    from unmask.cli.export import export
     from unmask.cli.finetune import finetune
     from unmask.cli.pretrain import pretrain
     from unmask.corpus.directory import Corpus, open_corpus
@@ -35,6 +36,7 @@ __all__ = [
     "__version__",
     "build_corpus",
     "evaluate",
+    "export",
     "finetune",
     "load",
     "open_corpus",
@@ -52,6 +54,7 @@ _FRONT_DOOR = {
     "UserError": "unmask.errors",
     "build_corpus": "unmask.cli.corpus",
     "evaluate": "unmask.cli.evaluate",
+    "export": "unmask.cli.export",
     "finetune": "unmask.cli.finetune",
     "load": "unmask.inference.loading",
     "open_corpus": "unmask.corpus.directory",

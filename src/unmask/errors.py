@@ -35,6 +35,14 @@ class RunError(UserError):
     """A run directory that is in the way, missing, damaged or in use."""
 
 
+class PeerLost(UserError):
+    """Another process of the same run is gone: this one can not go on alone, and the last checkpoint counts."""
+
+
+class FailedElsewhere(UserError):
+    """What failed in the first process of a run, which has said so: the others end without a word."""
+
+
 class MissingExtra(UserError):
     """A command whose optional packages are not installed."""
 

@@ -6,13 +6,13 @@ are therefore known before the first micro-batch runs, and nothing asked divides
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.autograd.function import once_differentiable
 
 from unmask.batch import IGNORE_INDEX, KINDS, Batch
 from unmask.settings import Settings
@@ -39,6 +39,9 @@ class Term:
     """(2, S, K) float32 without gradient: sums of loss and counts, by source and by the objective's kinds."""
 
 
+Add = Callable[[Mapping[str, float]], dict[str, float]]
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """A loss: its terms, and what a batch weighs in each of them, known before the network runs."""
@@ -49,10 +52,14 @@ class Objective:
     kinds: tuple[str, ...] = KINDS
     """What the loss is told apart by, K names; ("loss",) where it is told as a whole."""
 
-    def step_weights(self, batches: Sequence[Batch]) -> dict[str, float]:
-        """Return each term's denominator of a step: all that was asked in ``batches``, or 1 where that is nothing."""
+    def step_weights(self, batches: Sequence[Batch], add: Add = dict) -> dict[str, float]:
+        """Return each term's denominator of a step: all that was asked in ``batches``, or 1 where that is nothing.
+
+        ``add`` sums over the processes that each have a part of the step's batches.
+        """
         weights = [self.weights(batch) for batch in batches]
-        return {name: sum(weight[name] for weight in weights) or 1.0 for name in weights[0]}
+        sums = add({name: sum(weight[name] for weight in weights) for name in weights[0]})
+        return {name: value or 1.0 for name, value in sums.items()}
 
 
 def masked_language_modelling(model: nn.Module, batch: Batch) -> list[Term]:
@@ -73,8 +80,45 @@ def _by_kind(batch: Batch, losses: Tensor) -> Tensor:
 
 
 def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return (M,) float32 cross entropies of ``logits`` (M, V), 0 where nothing is asked."""
-    return functional.cross_entropy(logits.float(), targets, ignore_index=IGNORE_INDEX, reduction="none")
+    """Return (M,) float32 cross entropies of ``logits`` (M, V), 0 where nothing is asked.
+
+    A few rows at a time, so that what is done in float32 stays in the cache: logits in bfloat16 never become a float32
+    matrix, and the way back is one product in place.
+    """
+    losses: Tensor = _CrossEntropies.apply(logits, targets)  # type: ignore[no-untyped-call]  # torch leaves it so
+    return losses
+
+
+_NUMBERS_AT_ONCE, _LEAST_ROWS = 1 << 18, 16
+"""Fits the cache; and with a large vocabulary still some rows for every thread."""
+
+
+class _CrossEntropies(torch.autograd.Function):
+    """Keeps the softmax of the logits in their own number format; minus the truth it is the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        rows = max(_LEAST_ROWS, _NUMBERS_AT_ONCE // logits.shape[1])
+        shares, norms = torch.empty_like(logits), []
+        for part, share in zip(logits.split(rows), shares.split(rows), strict=True):
+            exact = part.float()
+            softmax = exact.softmax(1)
+            share.copy_(softmax)
+            norms.append(exact.amax(1) - softmax.amax(1).log())  # log of the sum of exp: the largest share is never 0
+        true = logits.gather(1, targets.clamp(min=0)[:, None]).squeeze(1).float()
+        losses = torch.where(targets == IGNORE_INDEX, 0.0, torch.cat(norms) - true)
+        ctx.save_for_backward(shares, targets, losses)
+        return losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        shares, targets, losses = ctx.saved_tensors
+        gradient = torch.where(targets == IGNORE_INDEX, 0.0, gradient)
+        shares.mul_(gradient[:, None].to(shares.dtype))
+        at_truth = torch.expm1(-losses) * gradient  # share - 1 itself, not what rounding leaves of it
+        shares[torch.arange(len(targets), device=targets.device), targets.clamp(min=0)] = at_truth.to(shares.dtype)
+        return shares, None
 
 
 def asked_weight(batch: Batch) -> float:

@@ -194,12 +194,39 @@ class RunDirectory:
             damaged.append(f"{fault}; passed over")
         return None, damaged
 
-    def keep_checkpoints(self, keep: int, step: int) -> None:
-        """Remove all but the newest ``keep`` checkpoints up to ``step``, and those past it: they were passed over."""
-        last = self._checkpoint(step)
-        paths = self.checkpoints()
-        for path in [*paths[paths.index(last) + 1 :], *paths[: paths.index(last) + 1][:-keep]]:
-            shutil.rmtree(path)
+    def keep_checkpoints(self, keep: int, step: int, spared: int | None = None) -> None:
+        """Remove all but the newest ``keep`` checkpoints up to ``step``, and those past it: they were passed over.
+
+        That of the step ``spared`` stays.
+        """
+        self.drop_checkpoints_past(step)
+        for path in self.checkpoints()[:-keep]:
+            if spared is None or path != self._checkpoint(spared):
+                shutil.rmtree(path)
+
+    def drop_checkpoints_past(self, step: int) -> None:
+        """Remove the checkpoints of later steps than ``step``."""
+        for path in self.checkpoints():
+            if path > self._checkpoint(step):
+                shutil.rmtree(path)
+
+    def branch(self, path: Path, checkpoint: Checkpoint, **changes: Any) -> RunDirectory:
+        """Write a new run at ``path`` that stands where this one stood at ``checkpoint``, and has its files and lines.
+
+        ``changes`` are what its run.json says otherwise. Raises RunError where something stands there already.
+        """
+        refuse_occupied(path)
+        state, step = self.state, checkpoint.step
+        whole = {**state, **{key: value for key, value in checkpoint.state.items() if key != "checksums"}, **changes}
+        with files.working_folder(path) as aside:
+            for name in state["checksums"]:
+                shutil.copyfile(self.path / name, aside / name)
+            lines = [json.dumps(line) + "\n" for line in self.metrics() if line["step"] <= step]
+            files.write_bytes(aside / "metrics.jsonl", "".join(lines).encode())
+            shutil.copytree(checkpoint.path, aside / "checkpoints" / checkpoint.path.name)
+            files.write_json(aside / "run.json", files.sealed({**whole, "created": datetime.now(UTC).isoformat()}))
+            files.publish_folder(aside, path)
+        return RunDirectory(path)
 
     def _checkpoint(self, step: int) -> Path:
         return self.path / "checkpoints" / f"step-{step:08d}"

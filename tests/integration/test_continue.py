@@ -14,7 +14,7 @@ from tests.published import publish
 
 import unmask
 from unmask.cli.main import main
-from unmask.cli.pretrain import PretrainSettings
+from unmask.cli.planning import PretrainSettings
 from unmask.corpus.directory import Corpus
 from unmask.inference.resolve import resolve
 from unmask.inference.torch_engine import read_model

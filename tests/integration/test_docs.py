@@ -15,7 +15,7 @@ import pytest
 from tests.made_text import sentences, write_text
 
 from unmask.cli.main import main
-from unmask.cli.pretrain import PretrainSettings
+from unmask.cli.planning import PretrainSettings
 from unmask.finetuning.settings import FinetuneSettings
 from unmask.model.config import PRESETS
 from unmask.runs import RunDirectory

@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from unmask.batch import RANDOM
-from unmask.cli.pretrain import pretrain_settings, step_batches
+from unmask.cli.planning import pretrain_settings, step_batches
 from unmask.corpus.build import CorpusSettings, Source, build_corpus
 from unmask.corpus.tokenizer import SPECIAL, TokenizerSettings
 

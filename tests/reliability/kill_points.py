@@ -20,6 +20,7 @@ from tests.made_text import write_text
 
 from unmask import files
 from unmask.cli import pretrain as command
+from unmask.cli.planning import PretrainSettings
 from unmask.corpus.build import CorpusSettings, Source, build_corpus
 from unmask.corpus.directory import Corpus
 from unmask.corpus.tokenizer import TokenizerSettings
@@ -47,7 +48,7 @@ def go(corpus: Corpus, out: Path) -> None:
         if RunDirectory(out).state["status"] != "finished":
             command.resume_run(out, silent, silent)
         return
-    settings = read_settings(command.PretrainSettings, overrides=TINY)
+    settings = read_settings(PretrainSettings, overrides=TINY)
     command.start_run(corpus, out, settings, Budget(steps=STEPS), silent)
 
 

@@ -16,8 +16,8 @@ from unmask.training.optim import (
     OptimizerSettings,
     ScheduleSettings,
     clip_gradient,
+    course_of,
     make_optimizer,
-    rate_factor,
     set_rate,
 )
 
@@ -27,18 +27,18 @@ from unmask.training.optim import (
 def test_every_schedule_stays_in_range_and_ends_low(name: str, steps: int, warmup: float, decay: float) -> None:
     chosen = ScheduleSettings.parse({"name": name, "warmup": warmup, "decay": decay})
     for step in {0, steps // 3, steps // 2, steps - 1}:
-        assert 0 <= rate_factor(step, steps, chosen) <= 1
+        assert 0 <= course_of(chosen, steps).factor(step) <= 1
 
 
 def test_the_shapes_at_places_that_are_easy_to_work_out() -> None:
     chosen = ScheduleSettings(name="wsd", warmup=0.1, decay=0.4)
-    assert rate_factor(0, 1000, chosen) == pytest.approx(0.005)
-    assert rate_factor(300, 1000, chosen) == 1
-    assert rate_factor(699, 1000, chosen) == pytest.approx(1 - math.sqrt(0.0995 / 0.4))
-    assert rate_factor(999, 1000, chosen) < 0.001
-    assert rate_factor(549, 1000, ScheduleSettings(name="linear", warmup=0.1)) == pytest.approx(0.5, abs=1e-3)
-    assert rate_factor(549, 1000, ScheduleSettings(name="cosine", warmup=0.1)) == pytest.approx(0.5, abs=1e-3)
-    assert rate_factor(0, 10, ScheduleSettings(name="linear", warmup=0)) == pytest.approx(0.95)
+    assert course_of(chosen, 1000).factor(0) == pytest.approx(0.005)
+    assert course_of(chosen, 1000).factor(300) == 1
+    assert course_of(chosen, 1000).factor(699) == pytest.approx(1 - math.sqrt(0.0995 / 0.4))
+    assert course_of(chosen, 1000).factor(999) < 0.001
+    assert course_of(ScheduleSettings(name="linear", warmup=0.1), 1000).factor(549) == pytest.approx(0.5, abs=1e-3)
+    assert course_of(ScheduleSettings(name="cosine", warmup=0.1), 1000).factor(549) == pytest.approx(0.5, abs=1e-3)
+    assert course_of(ScheduleSettings(name="linear", warmup=0), 10).factor(0) == pytest.approx(0.95)
 
 
 def test_shares_that_do_not_fit_are_refused() -> None:

@@ -14,7 +14,7 @@ from tests.unit.test_words import FAMILIES, family
 from tests.unit.test_words import _unparted as unparted
 
 from unmask.batch import IGNORE_INDEX
-from unmask.cli.pretrain import pretrain_settings, step_batches
+from unmask.cli.planning import pretrain_settings, step_batches
 from unmask.corpus.build import CorpusSettings, Source, build_corpus
 from unmask.corpus.directory import Corpus, open_corpus
 from unmask.corpus.phrases import PhrasePlaces, Phrases, read_phrases, words_back

@@ -333,7 +333,7 @@ def test_a_run_of_which_nothing_is_known_is_still_a_page() -> None:
 def test_a_known_limit_is_drawn_and_a_diverged_loss_is_called_out() -> None:
     data = copy.deepcopy(example_run())
     assert data.evaluation is not None
-    data.evaluation["mlm"]["limit"] = _figure(3.10, 0.01)
+    data.evaluation["mlm"]["limit"] = {"cross_entropy": {"masked": _figure(3.10, 0.01)}}
     for line in data.metrics:
         if line["step"] > 700:
             line["loss"] = float("nan")  # type: ignore[index]

@@ -15,7 +15,8 @@ from unmask import files
 from unmask.cli.corpus import open_or_build, print_card
 from unmask.cli.figures import print_figures, print_task
 from unmask.cli.mask import LEGEND, drawn, pieces
-from unmask.cli.pretrain import PretrainSettings, pretrain_settings, seeded, start_run
+from unmask.cli.planning import PretrainSettings, pretrain_settings, seeded
+from unmask.cli.pretrain import start_run
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Terminal, duration
 from unmask.corpus.directory import Corpus
 from unmask.corpus.docstring_tasks import docstring_task
@@ -74,7 +75,7 @@ def demo(
     """Tell the whole story on text that is already on this machine."""
     terminal = Terminal(json=json, quiet=quiet)
     chosen, parsed = pretrain_settings([*RECIPE, *(settings or []), *seeded(seed)]), parse_budget(budget)
-    out = out or _free_name()
+    out = out or free_name("unmask-demo")
     refuse_occupied(out)
 
     terminal.say(f"{TEXT}\n")
@@ -136,9 +137,9 @@ def sketch(corpus: Corpus, run: RunDirectory, progress: Report) -> dict[str, Any
     return evaluation
 
 
-def _free_name() -> Path:
-    """Return the first of unmask-demo, unmask-demo-2, ... that does not exist."""
-    names = (Path("unmask-demo" if number == 1 else f"unmask-demo-{number}") for number in count(1))
+def free_name(stem: str) -> Path:
+    """Return the first of STEM, STEM-2, ... that does not exist here."""
+    names = (Path(stem if number == 1 else f"{stem}-{number}") for number in count(1))
     return next(name for name in names if not name.exists())
 
 

@@ -1,40 +1,67 @@
-"""``unmask evaluate``: a model on held-out text, under masks that never change."""
+"""``unmask evaluate``: a model on held-out text under masks that never change, and the suites beside that."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from unmask.cli.corpus import training_corpus
+from unmask import files
 from unmask.cli.figures import print_figures
-from unmask.cli.measure import evaluate_model
 from unmask.cli.starting import MODEL
-from unmask.cli.terminal import JsonFlag, QuietFlag, Terminal
-from unmask.corpus.directory import open_corpus
-from unmask.errors import SettingError
-from unmask.evaluation.masked import HeldOut
+from unmask.cli.suite_tables import print_suites
+from unmask.cli.suites import SuiteName, Work, measured
+from unmask.cli.terminal import JsonFlag, QuietFlag, Report, Terminal, progress_for
+from unmask.corpus.directory import Corpus, open_corpus
+from unmask.evaluation.masked import HeldOut, evaluation_object
 from unmask.inference.resolve import resolve
+from unmask.report.suites import render_suites
 
 
 def evaluate_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL)],
+    suite: Annotated[
+        list[SuiteName] | None, typer.Option(help="What to measure, mlm by default; may be given several times.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="What a suite reads: texts, pairs, examples or canaries; see docs/suites.md.")
+    ] = None,
     corpus: Annotated[Path | None, typer.Option(help="Another corpus than the one it was trained on.")] = None,
     split: Annotated[HeldOut, typer.Option(help="validation, or test: read the test split once.")] = "validation",
-    documents: Annotated[int, typer.Option(min=1, help="How many held-out documents, at most.")] = 1000,
+    documents: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many documents, examples, or pairs of each kind, at most: 1000, or 100 where each token is asked.",
+        ),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="An HTML page to write, with a section a suite.")] = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Measure a model on masks that never change."""
+    """Measure a model on masks that never change, or by another suite."""
     terminal = Terminal(json=json, quiet=quiet)
-    evaluation = evaluate(model, corpus, split=split, documents=documents)
+    if report is not None:
+        files.refuse_unwritable(report)
+    evaluation = evaluate(
+        model, corpus, split=split, documents=documents, suites=suite or ["mlm"], file=file, progress=not quiet
+    )
     terminal.emit(evaluation)
-    frozen = evaluation["frozen"]
-    terminal.result(f"{frozen['documents']:,} held-out documents, frozen set {frozen['fingerprint']}")
-    print_figures(terminal, evaluation["mlm"])
-    terminal.next_step(f'unmask fill {model} "The [MASK] of the array."')
+    if "mlm" in evaluation:
+        frozen = evaluation["frozen"]
+        terminal.result(f"{frozen['documents']:,} held-out documents, frozen set {frozen['fingerprint']}")
+        print_figures(terminal, evaluation["mlm"])
+    print_suites(terminal, evaluation)
+    if report is not None:
+        with files.answered(report):
+            report.parent.mkdir(parents=True, exist_ok=True)
+        files.write_bytes(report, render_suites(evaluation).encode())
+        terminal.next_step(f"open {report}")
+    elif "mlm" in evaluation:
+        terminal.next_step(f'unmask fill {model} "The [MASK] of the array."')
 
 
 def evaluate(
@@ -42,22 +69,31 @@ def evaluate(
     corpus: str | PathLike[str] | None = None,
     *,
     split: HeldOut = "validation",
-    documents: int = 1000,
+    documents: int | None = None,
+    suites: Sequence[SuiteName] = ("mlm",),
+    file: str | PathLike[str] | None = None,
+    progress: bool | Report = False,
 ) -> dict[str, Any]:
-    """Return the unmask-evaluation of ``model`` on at most ``documents`` held-out documents.
+    """Return the unmask-evaluation of ``model`` by ``suites``, on at most ``documents`` documents, examples or pairs.
 
-    ``corpus`` is a corpus directory, by default the one the model was trained on. Losses are in nats. Raises ModelError
-    where there is no such model or the corpus has another tokenizer, DataError where there is no such corpus.
+    ``corpus`` is a corpus directory, by default the one the model was trained on; ``file`` is what a suite reads
+    instead, or besides. Losses are in nats. Raises ModelError where there is no such model or the corpus has another
+    tokenizer, DataError where there is no such corpus or the file is not of its form, SettingError for what is missing.
     """
     found = resolve(Path(model))
-    trained_on = found.origin.get("corpus")
-    if corpus is not None:
-        text = open_corpus(Path(corpus))
-    elif trained_on is not None:
-        text = training_corpus(Path(model), trained_on)
-    else:
-        raise SettingError(
-            f"{model}: say on which text by --corpus DIR, built with its tokenizer: "
-            f"unmask corpus build SOURCE --out DIR tokenizer.path={found.tokenizer_file}"
+    with progress_for(progress) as told:
+        work = Work(
+            found=found,
+            corpus=_corpus_of(found.origin, corpus, "mlm" in suites),
+            split=split,
+            file=None if file is None else Path(file),
+            documents=documents,
+            told=told,
         )
-    return evaluate_model(found, text, documents, split)
+        return {**evaluation_object(found.origin), **measured(suites, work)}
+
+
+def _corpus_of(
+    origin: dict[str, Any], given: str | PathLike[str] | None, is_needed: bool
+) -> Corpus | None:
+    pass

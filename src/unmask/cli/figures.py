@@ -25,6 +25,16 @@ def print_figures(terminal: Terminal, mlm: dict[str, Any]) -> None:
         )
 
 
+def print_forgotten(terminal: Terminal, evaluation: dict[str, Any]) -> None:
+    """Print what became of general text, where a run looked at some."""
+    if "general" in evaluation:
+        before, after, more = (evaluation["general"][name] for name in ("before", "after", "forgotten"))
+        terminal.result(
+            f"General text: {before['value']:.3f} nats at [MASK] before, {after['value']:.3f} after; "
+            f"forgotten: {more['value']:+.3f} [{more['low']:+.3f}, {more['high']:+.3f}]."
+        )
+
+
 def in_brackets(figure: dict[str, Any] | None) -> str:
     """Return a figure with its interval, as in ``4.020 [3.981, 4.060]``."""
     return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]" if figure else "none asked"

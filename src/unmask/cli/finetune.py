@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from unmask.cli.figures import print_task
-from unmask.cli.pretrain import seeded
+from unmask.cli.planning import seeded
 from unmask.cli.task_runs import Work, curve, load_work, resumed, single
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Terminal, progress_for
 from unmask.errors import SettingError

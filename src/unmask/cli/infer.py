@@ -54,7 +54,7 @@ def score(
 ) -> None:
     """Print a line of JSON for every text: its pseudo-log-likelihood in nats."""
     predictor = load(model)
-    for texts in _in_groups(file):
+    for texts in in_groups(file):
         for text, found in zip(texts, predictor.score(texts, method), strict=True):
             Terminal(json=True).emit({"text": text, **found})
 
@@ -72,7 +72,7 @@ def embed(
         raise DataError(out, "vectors are written as .npy; give a name that ends so")
     files.refuse_unwritable(out)
     predictor = load(model)
-    vectors = np.concatenate([predictor.embed(texts) for texts in _in_groups(file)])
+    vectors = np.concatenate([predictor.embed(texts) for texts in in_groups(file)])
     with files.answered(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     files.write_array(out, vectors)
@@ -81,7 +81,7 @@ def embed(
     terminal.next_step(f"numpy.load('{out}'), a row for every text in its order")
 
 
-def _in_groups(source: str) -> Iterator[list[str]]:
+def in_groups(source: str) -> Iterator[list[str]]:
     """Yield the texts of ``source`` in their order, a few at a time.
 
     Raises DataError where there is none, or one that can not be used: every text must have its answer.

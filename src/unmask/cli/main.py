@@ -5,6 +5,7 @@ What bites: nothing heavy may be imported here; ``unmask --help`` loads neither 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 from unmask import __version__
 from unmask.cli.streams import complain, flush_results, print_line
-from unmask.errors import CheckFailed, MissingExtra, Stopped, UserError, did_you_mean
+from unmask.errors import CheckFailed, FailedElsewhere, MissingExtra, Stopped, UserError, did_you_mean
 
 DONE, CHECK_FAILED, USERS_MISTAKE, OUR_MISTAKE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75, 130
 
@@ -43,12 +44,21 @@ COMMANDS = {
         "unmask.cli.finetune", "Fine-tune a model to a task, beside floors and controls", "finetune_command"
     ),
     "predict": Command("unmask.cli.predict", "Say what a fine-tuned model makes of every row of a file"),
+    "limit": Command("unmask.cli.limit", "Train on a source whose best possible loss is known, down to it"),
     "fill": Command("unmask.cli.infer", "Say what a model expects under [MASK]"),
     "score": Command("unmask.cli.infer", "Score how expected each text is"),
     "embed": Command("unmask.cli.infer", "Turn texts into vectors"),
+    "export": Command(
+        "unmask.cli.export",
+        "Write a model in the forms that others read, and prove that it says the same",
+        "export_command",
+    ),
     "runs": Command("unmask.cli.runs", "List, show and compare runs"),
     "doctor": Command("unmask.cli.doctor", "Say what works on this machine, and what to do where it does not"),
 }
+
+OF_SEVERAL_PROCESSES = ("pretrain",)
+"""Commands that torchrun may start in several processes."""
 
 EXTRAS = {**dict.fromkeys(("matplotlib", "pyarrow", "scipy", "sklearn", "torch"), "train"), "budoux": "segment"}
 """The extra that brings a package, for a command that runs where it is not installed."""
@@ -75,6 +85,8 @@ def _answered(words: list[str]) -> int:
             return OUR_MISTAKE
         complain(str(MissingExtra(EXTRAS[package], package)))
         return USERS_MISTAKE
+    except FailedElsewhere:
+        return USERS_MISTAKE
     except UserError as error:
         complain(str(error))
         return USERS_MISTAKE
@@ -82,7 +94,8 @@ def _answered(words: list[str]) -> int:
         complain(str(error))
         return CHECK_FAILED
     except Stopped as error:
-        complain(str(error))
+        if str(error):  # of several processes one speaks
+            complain(str(error))
         return STOPPED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -130,6 +143,8 @@ def _run(words: list[str]) -> int:
         known = ["--help", "--version"] if what == "option" else list(COMMANDS)
         hint = did_you_mean(name, known) or "; unmask --help lists them all"
         raise UserError(f"there is no {what} '{name}'{hint}")
+    if name not in OF_SEVERAL_PROCESSES and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(f"unmask {name} runs in one process; start it without torchrun")
     return _invoke(name, rest)
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from unmask.batch import KINDS, RANDOM, Rows
 from unmask.cli.corpus import open_or_build
-from unmask.cli.pretrain import pretrain_settings, seeded, step_batches
+from unmask.cli.planning import pretrain_settings, seeded, step_batches
 from unmask.cli.terminal import JsonFlag, QuietFlag, SeedOption, Terminal
 from unmask.corpus.directory import Corpus
 from unmask.masking.effective import PARTS

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unmask import files
+from unmask.cli.general import forgotten
 from unmask.cli.starting import require_same_tokenizer
 from unmask.corpus.directory import Corpus
 from unmask.evaluation.fills import example_fills
@@ -34,13 +35,16 @@ def evaluate_model(found: Resolved, corpus: Corpus, documents: int, split: HeldO
     return masked_evaluation(found.origin, frozen, figures(scores, frozen))
 
 
-def finish_run(run: RunDirectory, corpus: Corpus, documents: int, ending: Mapping[str, Any]) -> dict[str, Any]:
+def finish_run(
+    run: RunDirectory, corpus: Corpus, documents: int, ending: Mapping[str, Any], general: Corpus | None = None
+) -> dict[str, Any]:
     """Write evaluation.json, fills.json and report.html of ``run`` and return the evaluation.
 
-    ``ending`` is what run.json will say once all of this is on the disk; the report says it already.
+    ``ending`` is what run.json will say once all of this is on the disk; the report says it already. ``general`` is
+    text of which the run may have forgotten something.
     """
     found = resolve(run.path)
-    evaluation = evaluate_model(found, corpus, documents)
+    evaluation = {**evaluate_model(found, corpus, documents), **forgotten(run, found, general, documents)}
     predictor = predictor_of(found)
     texts = (record["text"] for record in corpus.texts("validation"))
     fills = example_fills(predictor.fill, predictor.mask_token, found.tokenizer, texts, EXAMPLES)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +11,19 @@ from typing import Annotated
 import typer
 
 from unmask.cli.corpus import open_or_build, training_corpus
-from unmask.cli.figures import print_figures, progress_of
+from unmask.cli.figures import print_figures, print_forgotten, progress_of
+from unmask.cli.general import general_again, losses_before, named, open_general
 from unmask.cli.measure import finish_run
+from unmask.cli.planning import (
+    PretrainSettings,
+    masking_with,
+    max_steps_for,
+    of_length,
+    plan_for,
+    recipe_and_words,
+    seeded,
+    step_batches,
+)
 from unmask.cli.starting import (
     carried_file,
     first_model,
@@ -24,50 +34,23 @@ from unmask.cli.starting import (
     tokenizer_settings,
 )
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Terminal, progress_for
-from unmask.corpus.build import CorpusSettings
 from unmask.corpus.directory import Corpus
-from unmask.corpus.tokenizer import TokenizerSettings
-from unmask.errors import DataError, RunError, SettingError, Stopped
-from unmask.evaluation.masked import EvaluationSettings, freeze, means, score_frozen
+from unmask.errors import RunError, SettingError, Stopped
 from unmask.inference.resolve import resolve
 from unmask.inference.resolved import Resolved
-from unmask.masking.mask import MaskingSettings
-from unmask.masking.unit import Unit, checked, name_of
-from unmask.model.config import EncoderConfig, ModelSettings
+from unmask.masking.unit import Unit, name_of
+from unmask.model.config import EncoderConfig
 from unmask.model.flops import num_parameters
-from unmask.model.heads import MaskedLM
-from unmask.objectives import OBJECTIVES, ObjectiveSettings
 from unmask.runs import RunDirectory, refuse_occupied
-from unmask.settings import Changes, Settings, read_settings
-from unmask.training.batches import StepBatches
-from unmask.training.budget import Budget, parse_budget, steps_for
-from unmask.training.kept import WeightAverage
-from unmask.training.loop import Plan, TrainingSettings, train, trial_steps
-from unmask.training.machine import can_compile, differences, environment, peak_memory, prepare
-from unmask.training.optim import OptimizerSettings, ScheduleSettings
-
-WATCHED_DOCUMENTS = 100
-"""Held-out documents that a run looks at while it trains; all that the recipe names are measured at its end."""
-EVALUATIONS = 13
+from unmask.settings import Changes, read_settings
+from unmask.training.budget import Budget, parse_budget
+from unmask.training.loop import Plan, train
+from unmask.training.machine import can_compile, differences, environment, peak_memory
 
 BUDGET = "10m"
 
 PHRASES = "phrases.txt"
 """What a run calls its copy of the list in masking.phrases."""
-
-
-class PretrainSettings(Settings):
-    """A recipe of pre-training."""
-
-    corpus: CorpusSettings = CorpusSettings()
-    tokenizer: TokenizerSettings = TokenizerSettings()
-    masking: MaskingSettings = MaskingSettings()
-    model: ModelSettings = ModelSettings()
-    objective: ObjectiveSettings = ObjectiveSettings()
-    optimizer: OptimizerSettings = OptimizerSettings()
-    schedule: ScheduleSettings = ScheduleSettings()
-    training: TrainingSettings = TrainingSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
 
 
 def pretrain_command(
@@ -77,6 +60,7 @@ def pretrain_command(
     corpus: Annotated[str | None, typer.Option(help="A corpus directory, or text to build one from.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the run is written.")] = None,
     init: Annotated[str | None, typer.Option(help="A model to start from, where weights are not to be new.")] = None,
+    general: Annotated[str | None, typer.Option(help="Other text, or its corpus: how much of it is forgotten.")] = None,
     resume: Annotated[Path | None, typer.Option(help="A run to go on with, as it was started.")] = None,
     budget: Annotated[str | None, typer.Option(help=f"NUMBER(s|m|h|d|tok|steps), {BUDGET} by default.")] = None,
     seed: SeedOption = None,
@@ -87,10 +71,19 @@ def pretrain_command(
     terminal = Terminal(json=json, quiet=quiet)
     file, words = recipe_and_words([*(recipe or []), *seeded(seed)])
     run = pretrain(
-        corpus, out, settings=words, recipe=file, budget=budget, init=init, resume=resume, progress=not quiet
+        corpus,
+        out,
+        settings=words,
+        recipe=file,
+        budget=budget,
+        init=init,
+        general=general,
+        resume=resume,
+        progress=not quiet,
     )
     terminal.emit({"run": str(run.path), **run.evaluation})
     print_figures(terminal, run.evaluation["mlm"])
+    print_forgotten(terminal, run.evaluation)
     terminal.next_step(f'open {run.path / "report.html"}, or: unmask fill {run.path} "The [MASK] of the array."')
 
 
@@ -103,6 +96,7 @@ def pretrain(
     budget: str | None = None,
     masking_unit: Unit | None = None,
     init: str | PathLike[str] | None = None,
+    general: str | PathLike[str] | None = None,
     resume: str | PathLike[str] | None = None,
     progress: bool | Report = True,
 ) -> RunDirectory:
@@ -111,13 +105,15 @@ def pretrain(
     ``settings`` change those of ``recipe``, a YAML file. ``budget`` is NUMBER(s|m|h|d|tok|steps), 10m by default.
     ``masking_unit`` maps rows to (R, L) whole numbers: what has the same number in a document is hidden together.
     ``init`` is a model to start from: a run, a Hugging Face folder, or ORG/NAME on its hub; the corpus has to be built
-    with its tokenizer, and is where it is text. ``resume`` goes on with a stopped run, alone or with the run's own
-    ``masking_unit``. ``progress`` is shown, or not, or told to a function of (stage, done, total, words). Ctrl-C and
-    SIGTERM save and raise Stopped; what can not be done raises a UserError.
+    with its tokenizer, and is where it is text. ``general`` is text that is not learnt, or its corpus: what the run
+    loses on it before and after shows what is forgotten. ``resume`` goes on with a stopped run, alone or with the run's
+    own ``masking_unit``. ``progress`` is shown, or not, or told to a function of (stage, done, total, words). Ctrl-C
+    and SIGTERM save and raise Stopped; what can not be done raises a UserError.
     """
     with progress_for(progress) as told:
         if resume is not None:
             new = {"corpus": corpus, "out": out, "settings": settings, "recipe": recipe, "budget": budget, "init": init}
+            new |= {"general": general}
             if given := [name for name, value in new.items() if value]:
                 raise SettingError(f"a run that is resumed has its own {', '.join(given)}; leave that out")
             return resume_run(Path(resume), told, Terminal(quiet=not progress).say, masking_unit)
@@ -131,25 +127,8 @@ def pretrain(
         base = None if init is None else resolve(Path(init))
         tokenizer = tokenizer_settings(chosen.tokenizer, fspath(corpus), base)
         built = open_or_build(fspath(corpus), chosen.corpus, tokenizer, told)
-        return start_run(built, Path(out), chosen, parsed, told, masking_unit, base)
-
-
-def seeded(seed: int | None) -> list[str]:
-    """Return the setting that --seed stands for, where it is given."""
-    return [] if seed is None else [f"training.seed={seed}"]
-
-
-def recipe_and_words(words: list[str]) -> tuple[Path | None, list[str]]:
-    """Return the recipe, where one is named, and the group.key=value words of a command line."""
-    recipes = [word for word in words if "=" not in word]
-    if len(recipes) > 1:
-        raise SettingError(f"one recipe at most, got {', '.join(recipes)}; settings are written group.key=value")
-    return Path(recipes[0]) if recipes else None, [word for word in words if "=" in word]
-
-
-def pretrain_settings(words: list[str]) -> PretrainSettings:
-    """Return the settings in ``words``: at most one recipe, then group.key=value."""
-    return read_settings(PretrainSettings, *recipe_and_words(words))
+        beside = None if general is None else open_general(fspath(general), built, chosen.corpus, told)
+        return start_run(built, Path(out), chosen, parsed, told, masking_unit, base, beside)
 
 
 def start_run(
@@ -160,19 +139,20 @@ def start_run(
     progress: Report,
     unit: Unit | None = None,
     base: Resolved | None = None,
+    general: Corpus | None = None,
 ) -> RunDirectory:
-    """Train a new model, or on from ``base``, on ``corpus`` and return its finished run.
+    """Train a new model, or on from ``base``, on ``corpus`` and return its finished run, looking at ``general`` too.
 
     Raises Stopped where a signal ended it early.
     """
-    settings = settings.model_copy(update={"masking": _masking(settings.masking, unit)})
+    settings = settings.model_copy(update={"masking": masking_with(settings.masking, unit)})
     config = shape_for(corpus, settings.model, settings.training.row_length, base)
     batches = step_batches(corpus, settings, unit)
-    model = first_model(config, settings.training.seed, base)
-    plan = _plan(corpus, settings, model, batches, budget.seconds or 0.0)
+    model = first_model(config, corpus, settings.training.seed, base)
+    plan = plan_for(corpus, settings, model, batches, budget.seconds or 0.0, general)
     if base is not None:
-        progress("start", 1, 1, require_sense(model, base, plan.evaluate(model)))
-    plan = _of_length(plan, batches, _max_steps(plan, batches, budget))
+        progress("start", 1, 1, require_sense(model, base, corpus, plan.evaluate(model)))
+    plan = of_length(plan, batches, max_steps_for(plan, batches, budget))
     run = RunDirectory.create(
         out,
         kind="pretrain",
@@ -182,12 +162,14 @@ def start_run(
             "tokenizer.json": corpus.tokenizer.to_str().encode(),
             "corpus.json": (corpus.directory / "manifest.json").read_bytes(),
             **carried_file(base),
+            **losses_before(model, general, settings.evaluation.documents),
             **({PHRASES: listed.read_bytes()} if (listed := settings.masking.phrases) else {}),
         },
         max_steps=plan.max_steps,
         rows_consumed=0,
         parent=parent_of(base),
-        corpus={"path": str(corpus.directory.resolve()), "fingerprint": corpus.fingerprint},
+        corpus=named(corpus),
+        general=None if general is None else named(general),
         task=None,
         masking_unit=name_of(unit) if unit else None,
         model={
@@ -201,7 +183,7 @@ def start_run(
         mask_rates=batches.mask_rates(corpus.unigram_counts(), corpus.source_names),
     )
     with run.exclusive():
-        return _run(run, corpus, settings, plan, progress)
+        return _run(run, corpus, settings, plan, progress, general)
 
 
 def resume_run(path: Path, progress: Report, say: Callable[[str], None], unit: Unit | None = None) -> RunDirectory:
@@ -231,21 +213,29 @@ def resume_run(path: Path, progress: Report, say: Callable[[str], None], unit: U
     batches = step_batches(corpus, settings, unit)
     begun = run.last_good_checkpoint()[0] is not None
     base = None if state["parent"] is None or begun else parent_again(state["parent"])
-    model = first_model(EncoderConfig(**state["model"]["config"]), settings.training.seed, base)
-    plan = _of_length(_plan(corpus, settings, model, batches, 0.0), batches, state["max_steps"])
+    model = first_model(EncoderConfig(**state["model"]["config"]), corpus, settings.training.seed, base)
+    general = general_again(run)
+    plan = of_length(plan_for(corpus, settings, model, batches, 0.0, general), batches, state["max_steps"])
     for line in differences(before, environment(plan.machine)):
         say(f"this run goes on elsewhere and will not be equal to the bit: {line}")
     with run.exclusive():
         run.update(attempt=run.state["attempt"] + 1, status="running")
-        return _run(run, corpus, settings, plan, progress)
+        return _run(run, corpus, settings, plan, progress, general)
 
 
-def _run(run: RunDirectory, corpus: Corpus, settings: PretrainSettings, plan: Plan, progress: Report) -> RunDirectory:
+def _run(
+    run: RunDirectory,
+    corpus: Corpus,
+    settings: PretrainSettings,
+    plan: Plan,
+    progress: Report,
+    general: Corpus | None,
+) -> RunDirectory:
     """Train, measure and return ``run``, which this process holds. Raises Stopped where a signal ended it early."""
     try:
         if train(run, plan, lambda line: progress(*progress_of(line, plan.max_steps))):
             ending = {"status": "finished", "peak_memory": peak_memory()}
-            finish_run(run, corpus, settings.evaluation.documents, ending)
+            finish_run(run, corpus, settings.evaluation.documents, ending, general)
             run.update(**ending)
             return run
     except RunError:
@@ -256,82 +246,3 @@ def _run(run: RunDirectory, corpus: Corpus, settings: PretrainSettings, plan: Pl
             raise
     run.update(status="stopped", peak_memory=peak_memory())
     raise Stopped(f"stopped at step {run.state['step']:,}; go on with: unmask pretrain --resume {run.path}")
-
-
-def _masking(settings: MaskingSettings, unit: Unit | None) -> MaskingSettings:
-    """Return the settings that say of themselves whether the unit of hiding is the user's own."""
-    if unit is None and settings.unit == "function":
-        raise SettingError("masking.unit is 'function', and none is given: pass masking_unit=... to unmask.pretrain")
-    return settings.model_copy(update={"unit": "function"}) if unit else settings
-
-
-def _plan(
-    corpus: Corpus, settings: PretrainSettings, model: MaskedLM, batches: StepBatches, budget_seconds: float
-) -> Plan:
-    """Put the parts together; ``max_steps`` is still open."""
-    training = settings.training
-    machine = prepare(
-        dtype=training.dtype,
-        threads=training.threads,
-        deterministic=training.deterministic,
-        compiling=training.compile,
-        budget_seconds=budget_seconds,
-    )
-    model.to(machine.device)
-    if machine.compile:
-        model.compile()
-    watched = freeze(corpus, min(WATCHED_DOCUMENTS, settings.evaluation.documents))
-    return Plan(
-        model=model,
-        objective=OBJECTIVES[settings.objective.name],
-        make_batches=batches,
-        sources=corpus.source_names,
-        evaluate=lambda model: means(score_frozen(model, watched, machine.precision)),
-        kept=WeightAverage(model, training.ema),
-        machine=machine,
-        optimizer=settings.optimizer,
-        schedule=settings.schedule,
-        training=training,
-        max_steps=0,
-    )
-
-
-def step_batches(corpus: Corpus, settings: PretrainSettings, unit: Unit | None = None) -> StepBatches:
-    """Return what makes the batches of a run; how long it is, is still open."""
-    training, listed = settings.training, settings.masking.phrases
-    rows = corpus.rows(training.row_length, phrases=None if listed is None else corpus.phrases(listed))
-    found = rows.phrases
-    if listed and found and not found["places"]:
-        raise DataError(
-            listed, f"none of its phrases of several words is in {corpus.directory}; see how they are written"
-        )
-    return StepBatches(
-        rows=rows,
-        vocabulary=corpus.vocabulary,
-        masking=settings.masking,
-        seed=training.seed,
-        batch_rows=training.batch_rows,
-        micro_batch_rows=training.micro_batch_rows,
-        unit=checked(unit) if unit else None,
-    )
-
-
-def _of_length(plan: Plan, batches: StepBatches, max_steps: int) -> Plan:
-    """Return ``plan`` for a run of ``max_steps``, over which the rate of masking goes its way."""
-    whole = replace(batches, rows_in_all=max_steps * batches.batch_rows)
-    return replace(plan, make_batches=whole, in_force=whole.rate_in_force, max_steps=max_steps)
-
-
-def _max_steps(plan: Plan, batches: StepBatches, budget: Budget) -> int:
-    def evaluation_seconds() -> float:
-        start = time.perf_counter()
-        plan.evaluate(plan.model)
-        return time.perf_counter() - start
-
-    seconds = min(evaluation_seconds() for _ in range(2)) if budget.seconds is not None else 0.0  # the first is cold
-    return steps_for(
-        budget,
-        step_tokens=batches.batch_rows * batches.rows.tokens_per_row,
-        run_step=trial_steps(plan),
-        overhead_seconds=EVALUATIONS * seconds,
-    )

@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from unmask import files
 from unmask.corpus.directory import Corpus
+from unmask.corpus.growth import pieces_of_new
 from unmask.corpus.tokenizer import TokenizerSettings, tokenizer_fingerprint
 from unmask.errors import ModelError, RunError, SettingError
 from unmask.evaluation.masked import FROZEN_WINDOW
@@ -24,6 +25,7 @@ from unmask.inference.resolved import CARRIED, Resolved
 from unmask.inference.torch_engine import convert, read_model
 from unmask.model.config import EncoderConfig, ModelSettings
 from unmask.model.config import resolve as resolve_shape
+from unmask.model.growth import grown_config, grown_masked_lm
 from unmask.model.heads import MaskedLM, new_masked_lm
 
 MODEL = "A run, a Hugging Face folder, or ORG/NAME on its hub."
@@ -34,19 +36,34 @@ LEAST_AHEAD = 0.5
 
 
 def tokenizer_settings(asked: TokenizerSettings, corpus: str, base: Resolved | None) -> TokenizerSettings:
-    """Return the settings for a corpus that may have to be built: ``base`` brings the tokenizer if nothing is said."""
-    if base is None or asked.model_fields_set or (Path(corpus) / "manifest.json").is_file():
+    """Return the settings for a corpus that may have to be built: ``base`` brings the tokenizer if none is named."""
+    if base is None or asked.model_fields_set - {"grow"} or (Path(corpus) / "manifest.json").is_file():
         return asked
-    return TokenizerSettings(path=base.tokenizer_file)
+    return TokenizerSettings(path=base.tokenizer_file, **asked.model_dump(include={"grow"}, exclude_unset=True))
 
 
 def require_same_tokenizer(found: Resolved, corpus: Corpus) -> None:
     """Raise ModelError where ``corpus`` was cut into tokens by another tokenizer than that of ``found``."""
     if tokenizer_fingerprint(found.tokenizer) != corpus.manifest.tokenizer_fingerprint:
-        raise ModelError(
-            f"{corpus.directory}: was made with another tokenizer than the model; build it with the model's: "
-            f"unmask corpus build SOURCE --out DIR tokenizer.path={found.tokenizer_file}"
-        )
+        raise _another_tokenizer(found, corpus)
+
+
+def _another_tokenizer(found: Resolved, corpus: Corpus) -> ModelError:
+    return ModelError(
+        f"{corpus.directory}: was made with another tokenizer than the model; build it with the model's: "
+        f"unmask corpus build SOURCE --out DIR tokenizer.path={found.tokenizer_file}"
+    )
+
+
+def new_words(base: Resolved, corpus: Corpus) -> list[list[int]]:
+    """Return the pieces of each word that ``corpus`` has as one token and ``base`` has not, in the order of ids.
+
+    Raises ModelError where the tokenizer of ``corpus`` is not that of ``base``, with or without new words.
+    """
+    pieces = pieces_of_new(base.tokenizer, corpus.tokenizer)
+    if pieces is None:
+        raise _another_tokenizer(base, corpus)
+    return pieces
 
 
 def shape_for(corpus: Corpus, model: ModelSettings, row_length: int, base: Resolved | None) -> EncoderConfig:
@@ -57,8 +74,8 @@ def shape_for(corpus: Corpus, model: ModelSettings, row_length: int, base: Resol
     if base is None:
         config = resolve_shape(model, corpus.vocabulary.size, corpus.vocabulary.pad_id)
     else:
-        require_same_tokenizer(base, corpus)
-        config = base.config
+        new_words(base, corpus)
+        config = grown_config(base.config, corpus.vocabulary.size)
         for name in sorted(model.model_fields_set):
             if getattr(config, name, None) != getattr(model, name):
                 raise SettingError(
@@ -69,16 +86,20 @@ def shape_for(corpus: Corpus, model: ModelSettings, row_length: int, base: Resol
     return config
 
 
-def first_model(config: EncoderConfig, seed: int, base: Resolved | None) -> MaskedLM:
-    """Return the model as it is before the first step."""
-    return new_masked_lm(config, torch.Generator().manual_seed(seed)) if base is None else read_model(base)
+def first_model(config: EncoderConfig, corpus: Corpus, seed: int, base: Resolved | None) -> MaskedLM:
+    """Return the model as it is before the first step: that of ``base`` grown by the new words of ``corpus``."""
+    if base is None:
+        return new_masked_lm(config, torch.Generator().manual_seed(seed))
+    model, pieces = read_model(base), new_words(base, corpus)
+    return grown_masked_lm(model, base.vocabulary.size, pieces) if pieces else model
 
 
-def require_sense(model: MaskedLM, base: Resolved, measured: Mapping[str, Any]) -> str:
-    """Return in words where ``model``, read from ``base``, starts, as ``measured`` on the watched documents.
+def require_sense(model: MaskedLM, base: Resolved, corpus: Corpus, measured: Mapping[str, Any]) -> str:
+    """Return in words where ``model``, read from ``base``, starts, as ``measured`` on watched documents of ``corpus``.
 
     Raises ModelError where it is not LEAST_AHEAD better than the unigram line.
     """
+    grown = corpus.vocabulary.size - base.vocabulary.size
     if model.has_new_head:
         return f"{base.origin['path']} came without a head: a new one starts from chance, so nothing is checked"
     masked, unigram = measured["masked"], measured["unigram"]["masked"]
@@ -86,8 +107,10 @@ def require_sense(model: MaskedLM, base: Resolved, measured: Mapping[str, Any]) 
         raise ModelError(
             f"{base.origin['path']}: loses {masked:.2f} nats at [MASK] on this corpus before training, and guessing by "
             f"frequency {unigram:.2f}: it was made for other text or another tokenizer or case, or was hardly trained"
+            f"{f', or is grown by too much at once ({grown:,} words)' if grown else ''}"
         )
-    return f"from {base.origin['path']}: {masked:.2f} nats at [MASK], unigram {unigram:.2f}"
+    words = f", grown by {grown:,} words" if grown else ""
+    return f"from {base.origin['path']}{words}: {masked:.2f} nats at [MASK], unigram {unigram:.2f}"
 
 
 def parent_of(base: Resolved | None) -> dict[str, Any] | None:

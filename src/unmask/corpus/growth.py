@@ -9,11 +9,11 @@ itself, so the new ids are the next ones only where the old ones have no gap.
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
@@ -32,8 +32,9 @@ _LIKELIER: Final = 1e-6  # nats; above rounding, and below any difference that d
 def words_to_grow(tokenizer: Tokenizer, texts: Iterable[str], count: int) -> list[str]:
     """Return up to ``count`` words of ``texts`` as the model of ``tokenizer`` reads them, the most worthwhile first.
 
-    A word is worth its occurrences times the tokens that it saves each time; ties go by the alphabet. Raises ModelError
-    for a kind of tokenizer that can not be grown, or where no word is worth anything.
+    A word is worth its occurrences times the tokens that it saves each time; ties go by the alphabet. One with an
+    unknown piece is left out: nothing is known to begin from. Raises ModelError for a kind of tokenizer that can not be
+    grown, or where no word is worth anything.
     """
     kind, known, unknown = _kind_of(tokenizer), tokenizer.get_vocab(with_added_tokens=True), _unknown(tokenizer)
     seen = Counter(word for text in texts for word in kind.words(tokenizer, text))
@@ -115,11 +116,10 @@ def _whole_parts(tokenizer: Tokenizer, text: str) -> Iterator[str]:
 
 
 def _first_words(tokenizer: Tokenizer, text: str) -> Iterator[str]:
-    """Yield the words that follow a space, with its sign: a part may end in marks, which stay tokens of their own."""
+    """Yield the words that follow a space, with its sign; a part may go on behind the word, as with a comma."""
     for part, _ in _parts(tokenizer, text):
-        word = re.split(r"[^\w]", part.removeprefix(_BEGINS_WORD), maxsplit=1)[0]
-        if part.startswith(_BEGINS_WORD) and _is_letters(word):
-            yield _BEGINS_WORD + word
+        if part.startswith(_BEGINS_WORD) and _is_letters(part[1:2]):
+            yield _BEGINS_WORD + "".join(takewhile(_is_letters, part[1:]))
 
 
 def _grow_wordpiece(tokenizer: Tokenizer, words: Sequence[str], size: int) -> Tokenizer:
@@ -184,6 +184,6 @@ _KINDS: Final[Mapping[type[models.Model], _Kind]] = {
 def _kind_of(tokenizer: Tokenizer) -> _Kind:
     kind = _KINDS.get(type(tokenizer.model))
     if kind is None or tokenizer.pre_tokenizer is None:
-        what = f"a {type(tokenizer.model).__name__} model{'' if tokenizer.pre_tokenizer else ' that is not cut by words'}"
-        raise ModelError(f"the tokenizer is {what}; what can be grown is WordPiece, BPE and Unigram over words")
+        name = f"{type(tokenizer.model).__name__}{'' if tokenizer.pre_tokenizer else ' over no words'}"
+        raise ModelError(f"the tokenizer is a {name}; what can be grown is WordPiece, BPE and Unigram over words")
     return kind

@@ -33,7 +33,7 @@ from unmask.corpus.tokenizer import (
     train_tokenizer,
     vocabulary_of,
 )
-from unmask.errors import DataError
+from unmask.errors import DataError, SettingError
 from unmask.files import digest, write_bytes
 
 Splits = npt.NDArray[np.uint8]
@@ -56,6 +56,8 @@ class Build:
     ) -> None:
         """Build from ``sources``, through ``spool``."""
         self.sources, self.corpus, self.tokenizer, self.progress = sources, corpus, tokenizer, progress
+        if tokenizer.grow and not tokenizer.path:
+            raise SettingError(f"tokenizer.grow is {tokenizer.grow}; name what is to be grown as tokenizer.path")
         self.brought = load_tokenizer(tokenizer.path) if tokenizer.path else None  # refused before all is read
         self.spool = spool
         self.refused = Refusals()

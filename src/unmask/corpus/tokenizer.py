@@ -87,6 +87,14 @@ def train_tokenizer(texts: Sequence[str], settings: TokenizerSettings) -> Tokeni
     return kinds[settings.kind](texts, settings)
 
 
+def word_tokenizer(words: Sequence[str]) -> Tokenizer:
+    """Return a tokenizer that knows exactly ``words``, one token each, and takes all else for [UNK]."""
+    vocabulary = {token: number for number, token in enumerate((*SPECIAL, *words))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNK))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return _finished(tokenizer)
+
+
 def load_tokenizer(path: Path) -> Tokenizer:
     """Return the tokenizer in the file ``path`` or in the folder ``path``, its padding and truncation switched off.
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from unmask.batch import IGNORE_INDEX, KINDS, MASKED, Batch, Rows, collate
 from unmask.corpus.directory import Corpus
 from unmask.errors import DataError
+from unmask.evaluation.limit import LimitScores, best_answers, known_source, limit_figures, limit_means, limit_scores
 from unmask.masking.mask import Masked, MaskingSettings, mask_rows
 from unmask.objectives import cross_entropies
 from unmask.settings import Count, Settings
@@ -37,6 +38,7 @@ FREQUENCIES = (0, 1, 10, 100, 1_000, 10_000)
 """Where the buckets of token frequency begin: occurrences in the training text."""
 
 HeldOut = Literal["validation", "test"]
+AnySplit = Literal["train", "validation", "test"]
 
 
 class EvaluationSettings(Settings):
@@ -60,6 +62,8 @@ class FrozenSet:
     fingerprint: str
     num_documents: int
     characters_per_token: float
+    best: npt.NDArray[np.float64] | None = None
+    """(N, V) what the best possible model answers at each asked position, where the source of the text is known."""
 
     def batches(self) -> Iterator[Batch]:
         """Yield the set in batches of ROWS_AT_ONCE rows."""
@@ -72,6 +76,17 @@ class FrozenSet:
                 labels=masked.labels[part],
                 kind=masked.kind[part],
             )
+
+    def plain(self) -> dict[str, Any]:
+        """Return what names the set, and how it was made."""
+        return {
+            "fingerprint": self.fingerprint,
+            "window": FROZEN_WINDOW,
+            "documents": self.num_documents,
+            "mlm_probability": FROZEN_MASKING.mlm_probability,
+            "mask_replace_prob": FROZEN_MASKING.mask_replace_prob,
+            "random_replace_prob": FROZEN_MASKING.random_replace_prob,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +102,10 @@ class Scores:
     """How often the true token occurs in the training text."""
     kind: npt.NDArray[np.int8]
     document: npt.NDArray[np.uint64]
+    limit: LimitScores | None = None
 
 
-def freeze(corpus: Corpus, documents: int, split: HeldOut = "validation") -> FrozenSet:
+def freeze(corpus: Corpus, documents: int, split: AnySplit = "validation") -> FrozenSet:
     """Return the frozen set of the first ``documents`` documents of ``split``.
 
     Raises DataError where they are so few that nothing in them is masked.
@@ -115,7 +131,7 @@ def freeze(corpus: Corpus, documents: int, split: HeldOut = "validation") -> Fro
     seen = blake2b(digest_size=8)
     for array in (masked.input_ids, masked.labels, rows.segment):
         seen.update(array.astype(np.int32).tobytes())
-    held_out = corpus.manifest.splits[split]
+    described, known = corpus.manifest.splits[split], known_source(corpus)
     return FrozenSet(
         rows=rows,
         masked=masked,
@@ -124,7 +140,8 @@ def freeze(corpus: Corpus, documents: int, split: HeldOut = "validation") -> Fro
         source_names=corpus.source_names,
         fingerprint=f"{corpus.manifest.tokenizer_fingerprint[:8]}-{seen.hexdigest()}",
         num_documents=len(np.unique(rows.document[~rows.special])),
-        characters_per_token=held_out["characters"] / max(1, held_out["tokens"]),
+        characters_per_token=described["characters"] / max(1, described["tokens"]),
+        best=best_answers(known, rows, masked, FROZEN_MASKING, vocabulary) if known else None,
     )
 
 
@@ -156,20 +173,23 @@ def asked_logits(
 
 def score_frozen(model: nn.Module, frozen: FrozenSet, precision: Precision = nullcontext) -> Scores:
     """Return what ``model`` makes of ``frozen``; the model's training mode is left as it was."""
-    losses, ranks = [], []
+    losses, ranks, answers = [], [], []
     for logits, targets in asked_logits(model, frozen.batches(), precision):
         true = logits.gather(1, targets[:, None])
         losses.append(cross_entropies(logits, targets).double().cpu().numpy())
         ranks.append(((logits >= true).sum(1) - 1).cpu().numpy())  # a tie is not a hit: a constant model knows nothing
+        if frozen.best is not None:
+            answers.append(logits.double().log_softmax(1).cpu().numpy())
     asked = frozen.masked.labels != IGNORE_INDEX
-    truth = frozen.masked.labels[asked]
+    truth, line, best = frozen.masked.labels[asked], unigram_line(frozen.counts), frozen.best
     return Scores(
         loss=np.concatenate(losses),
         rank=np.concatenate(ranks),
-        unigram=unigram_line(frozen.counts)[truth],
+        unigram=line[truth],
         count=frozen.counts[truth],
         kind=frozen.masked.kind[asked],
         document=frozen.rows.document[asked],
+        limit=None if best is None else limit_scores(best, np.concatenate(answers), line, truth),
     )
 
 
@@ -181,21 +201,26 @@ def figures(scores: Scores, frozen: FrozenSet) -> dict[str, Any]:
 
     It has a part ``by_source`` where there are several.
     """
-    everywhere = np.ones(len(scores.kind), dtype=bool)
-    parts = {name: scores.kind == number for number, name in enumerate(KINDS)} | {"all": everywhere}
+    parts, limit = _parts(scores), scores.limit
     masked = parts["masked"]
     bits = scores.loss / math.log(2) / frozen.characters_per_token
     return {
         "cross_entropy": {name: _figure(scores, scores.loss, part) for name, part in parts.items()},
         "unigram": {name: _figure(scores, scores.unigram, part) for name, part in parts.items()},
         "gap": _figure(scores, scores.unigram - scores.loss, masked),
-        "limit": None,
+        "limit": limit and limit_figures(limit, scores.loss, scores.document, parts),
         "accuracy": {"masked": _accuracy(scores, masked)},
         "accuracy_by_frequency": by_frequency(scores, masked),
         "bits_per_character": _figure(scores, bits, masked),
         "positions": {name: int(part.sum()) for name, part in parts.items()},
         **({"by_source": _by_source(scores, frozen, masked)} if len(frozen.source_names) > 1 else {}),
     }
+
+
+def _parts(scores: Scores) -> dict[str, Chosen]:
+    """Return which of the positions are of each kind, and all of them."""
+    kinds = {name: scores.kind == number for number, name in enumerate(KINDS)}
+    return kinds | {"all": np.ones(len(scores.kind), dtype=bool)}
 
 
 def _figure(scores: Scores, values: npt.NDArray[np.floating], chosen: Chosen) -> dict[str, Any] | None:
@@ -256,13 +281,12 @@ def means(scores: Scores) -> dict[str, Any]:
     def mean(values: npt.NDArray[np.floating], chosen: npt.NDArray[np.bool_]) -> float | None:
         return float(values[chosen].mean()) if chosen.any() else None
 
-    parts = {name: scores.kind == number for number, name in enumerate(KINDS)}
-    parts["all"] = np.ones(len(scores.kind), dtype=bool)
-    masked = scores.kind == MASKED
+    parts = _parts(scores)
     return {
         **{name: mean(scores.loss, part) for name, part in parts.items()},
         "unigram": {name: mean(scores.unigram, part) for name, part in parts.items()},
-        "accuracy": {str(top): mean((scores.rank < top).astype(float), masked) for top in TOP},
+        "accuracy": {str(top): mean((scores.rank < top).astype(float), parts["masked"]) for top in TOP},
+        **({"limit": limit_means(scores.limit, parts)} if scores.limit else {}),
     }
 
 
@@ -273,12 +297,4 @@ def evaluation_object(model: Mapping[str, Any], **measured: Any) -> dict[str, An
 
 def masked_evaluation(model: Mapping[str, Any], frozen: FrozenSet, mlm: dict[str, Any]) -> dict[str, Any]:
     """Return the evaluation of a language model on ``frozen``."""
-    about = {
-        "fingerprint": frozen.fingerprint,
-        "window": FROZEN_WINDOW,
-        "documents": frozen.num_documents,
-        "mlm_probability": FROZEN_MASKING.mlm_probability,
-        "mask_replace_prob": FROZEN_MASKING.mask_replace_prob,
-        "random_replace_prob": FROZEN_MASKING.random_replace_prob,
-    }
-    return evaluation_object(model, frozen=about, mlm=mlm)
+    return evaluation_object(model, frozen=frozen.plain(), mlm=mlm)

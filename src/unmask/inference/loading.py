@@ -27,7 +27,11 @@ def load(where: str | PathLike[str], engine: str = "auto") -> LoadedModel:
 
     A pre-trained one fills, scores and embeds; a fine-tuned one does what it was fine-tuned to. Raises ModelError.
     """
-    found = resolve(Path(where))
+    return loaded(resolve(Path(where)), engine)
+
+
+def loaded(found: Resolved, engine: str = "auto") -> LoadedModel:
+    """Return ``found``, ready to answer. Raises ModelError."""
     return predictor_of(found, engine) if found.task is None else task_predictor(found, engine)
 
 

@@ -41,7 +41,7 @@ class Predictor(LoadedModel):
     def __init__(self, engine: Engine, tokenizer: Tokenizer, vocabulary: Vocabulary, info: dict[str, Any]) -> None:
         """Build from parts; :func:`unmask.load` finds them."""
         self.info = info
-        self._engine, self._vocabulary = engine, vocabulary
+        self.engine, self._vocabulary = engine, vocabulary
         self._with_masks, self._plain = (parse_tokenizer(tokenizer.to_str()) for _ in range(2))
         self._with_masks.encode_special_tokens, self._plain.encode_special_tokens = False, True
 
@@ -68,7 +68,7 @@ class Predictor(LoadedModel):
                 )
         choice = self._vocabulary.ordinary_ids if targets is None else self._single_tokens(targets)
         flat = [(text, int(place)) for text, found in enumerate(places) for place in found]
-        logits = self._engine.logits([windows[text] for text, _ in flat], [place for _, place in flat])
+        logits = self.engine.logits([windows[text] for text, _ in flat], [place for _, place in flat])
         answers: list[list[list[dict[str, Any]]]] = [[] for _ in texts]
         for (text, place), row in zip(flat, logits, strict=True):
             answers[text].append(self._best(windows[text], place, row, choice, top_k))
@@ -96,7 +96,7 @@ class Predictor(LoadedModel):
                 asked.append(place)
                 truth.append(int(window[place]))
                 text_of.append(text)
-        logits = self._engine.logits(masked, asked)
+        logits = self.engine.logits(masked, asked)
         found = _log_softmax(logits)[np.arange(len(truth)), truth]
         where = np.array(text_of, np.int64)
         totals = np.bincount(where, weights=found, minlength=len(texts))
@@ -115,14 +115,14 @@ class Predictor(LoadedModel):
 
         That is what sentence-transformers computes of the exported model.
         """
-        vectors = [state.mean(0) for state in self._engine.states(self._windows(self._plain, texts))]
-        return np.stack(vectors) if vectors else np.empty((0, self._engine.hidden_size), np.float32)
+        vectors = [state.mean(0) for state in self.engine.states(self._windows(self._plain, texts))]
+        return np.stack(vectors) if vectors else np.empty((0, self.engine.hidden_size), np.float32)
 
     def _windows(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
         """Return [CLS] ... [SEP] of each text. Raises ModelError where one is longer than the model reads."""
         if isinstance(texts, str):
             raise ModelError("texts must be a list of texts, got one text; put it in a list")
-        first, last, longest = self._vocabulary.cls_id, self._vocabulary.sep_id, self._engine.max_length
+        first, last, longest = self._vocabulary.cls_id, self._vocabulary.sep_id, self.engine.max_length
         windows = []
         for number, encoding in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False), start=1):
             if len(encoding) + 2 > longest:

@@ -54,7 +54,7 @@ class TaskPredictor(LoadedModel):
         self, engine: TaskEngine, tokenizer: Tokenizer, vocabulary: Vocabulary, block: TaskBlock, info: dict[str, Any]
     ) -> None:
         """Build from parts; :func:`unmask.load` finds them."""
-        self.block, self.info, self._engine = block, info, engine
+        self.block, self.info, self.engine = block, info, engine
         self.made_for = f"was fine-tuned to {block.name}"
         self.maker = WindowMaker(tokenizer, vocabulary, block.max_length, block.stride)
 
@@ -129,7 +129,7 @@ class TaskPredictor(LoadedModel):
 
     def text_scores(self, windows: Sequence[Window]) -> Floats:
         """Return (N, C) or (N, D): what the network says of texts, one window each."""
-        scores = self._engine.scores(windows)
+        scores = self.engine.scores(windows)
         return np.stack(scores) if scores else np.empty((0, len(self.block.labels)), np.float32)
 
     def word_scores(self, texts: Sequence[str], words: Sequence[Sequence[Word]]) -> list[Floats]:
@@ -141,13 +141,13 @@ class TaskPredictor(LoadedModel):
         silent = np.full(len(self.block.labels), -100.0, np.float32)
         silent[self.block.labels.index(OUTSIDE)] = 0.0
         found = [np.tile(silent, (count, 1)) for count in num_words]
-        for window, scores in zip(windows, self._engine.scores(windows), strict=True):
+        for window, scores in zip(windows, self.engine.scores(windows), strict=True):
             found[window.example][window.words] = scores
         return found
 
     def answers(self, windows: Sequence[Window], num_questions: int) -> list[Answered]:
         """Return the best answers to each question from its ``windows``, which stand together."""
-        scored = zip(windows, self._engine.scores(windows), strict=True)
+        scored = zip(windows, self.engine.scores(windows), strict=True)
         found = [Answered([], 0.0)] * num_questions
         for example, of_question in groupby(scored, key=lambda pair: pair[0].example):
             best = [best_spans(scores, window.spans, _TRIED) for window, scores in of_question]

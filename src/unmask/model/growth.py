@@ -25,7 +25,7 @@ def grown_config(config: EncoderConfig, num_tokens: int) -> EncoderConfig:
 
 @torch.no_grad()
 def grown_masked_lm(model: MaskedLM, first: int, pieces: Sequence[Sequence[int]]) -> MaskedLM:
-    """Return ``model`` with tokens ``first`` and on, each with the mean of the rows and of the biases of its ``pieces``.
+    """Return ``model`` with tokens from ``first`` on, each the mean of its ``pieces`` in row and bias.
 
     So its logit is the mean of theirs, and it never outbids the likeliest of them. What the model says of the other
     tokens, where no new one is in the text, stays.

@@ -59,6 +59,16 @@ def least_losses(found: Floats, truth: Symbols) -> Floats:
     return np.asarray(-np.log(np.take_along_axis(found, truth[:, None], 1)[:, 0]))
 
 
+def pseudo_losses(source: Source, symbols: Symbols) -> Floats:
+    """Return (N, L) what it loses where one symbol of whole texts (N, L) is hidden at a time, in nats.
+
+    Their sum is the pseudo-log-likelihood of Salazar et al. 2020; even at its best it is not the entropy of a text.
+    """
+    rest_alone = EmissionRule(context_trust=1.0, context_doubt=0.0, own_trust=0.0, own_doubt=1.0)
+    found = posterior(source, symbols, rest_alone)
+    return -np.log(np.take_along_axis(found, symbols[..., None], 2)[..., 0])
+
+
 def causal_losses(source: Source, symbols: Symbols) -> Floats:
     """Return (N, L) what the best possible causal model loses at each symbol of whole texts (N, L), in nats."""
     shown = source.emission.T[symbols]  # (N, L, S)

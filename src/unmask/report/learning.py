@@ -54,7 +54,12 @@ def learning_curve(metrics: Sequence[Json], evaluation: Json | None) -> Section:
             "looked at, so the end of a curve and the final evaluation differ a little."
         )
         details = Details("The figures behind the chart", [_figures(found)])
-        blocks = [Prose(text), _curve(found, read_figure(at(evaluation, "mlm", "limit"))), details, *blocks]
+        blocks = [
+            Prose(text),
+            _curve(found, read_figure(at(evaluation, "mlm", "limit", "cross_entropy", "masked"))),
+            details,
+            *blocks,
+        ]
     return Section(
         "curve", "Learning curve", blocks or [Prose("There is no curve to show: this run holds no evaluation yet.")]
     )

@@ -126,7 +126,7 @@ def _standing(data: RunData) -> Standing | None:
     gap = read_figure(at(mlm, "gap"))
     if gap is None and unigram is not None:
         gap = Figure(unigram.value - masked.value)
-    return Standing(masked, unigram, read_figure(at(mlm, "limit")), gap)
+    return Standing(masked, unigram, read_figure(at(mlm, "limit", "cross_entropy", "masked")), gap)
 
 
 def _verdict(standing: Standing | None) -> tuple[str, str]:

@@ -41,24 +41,32 @@ def parse_budget(text: str) -> Budget:
     return Budget(tokens=int(number)) if unit == "tok" else Budget(steps=int(number))
 
 
-def steps_for(budget: Budget, *, step_tokens: float, run_step: Callable[[int], None], overhead_seconds: float) -> int:
+def steps_for(
+    budget: Budget,
+    *,
+    step_tokens: float,
+    run_step: Callable[[int], None],
+    overhead_seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> int:
     """Return the number of steps that ``budget`` pays for, at least one.
 
     ``step_tokens`` real tokens pass in a step, ``run_step(n)`` runs the n-th trial step, ``overhead_seconds`` is what
-    evaluation and saving will take; the time of the trial steps themselves is part of the budget.
+    evaluation and saving will take; the time of the trial steps themselves is part of the budget. ``clock`` tells the
+    seconds: processes that take the steps together must read the same one.
     """
     if budget.steps is not None:
         return budget.steps
     if budget.tokens is not None:
         return max(1, round(budget.tokens / step_tokens))
     assert budget.seconds is not None
-    start, seconds = time.perf_counter(), []
+    start, seconds = clock(), []
     for number in range(_WARM + _MOST):
-        before = time.perf_counter()
+        before = clock()
         run_step(number)
-        now = time.perf_counter()
+        now = clock()
         seconds.append(now - before)
         if len(seconds) >= _WARM + _LEAST and now - start > _ENOUGH_SECONDS:
             break
-    left = budget.seconds - overhead_seconds - (time.perf_counter() - start)
+    left = budget.seconds - overhead_seconds - (clock() - start)
     return max(1, int(left / statistics.median(seconds[_WARM:])))

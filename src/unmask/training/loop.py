@@ -7,6 +7,7 @@ killed and resumed is therefore equal to the bit to one that was not; never let 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -20,14 +21,16 @@ from unmask.objectives import Objective
 from unmask.runs import RunDirectory
 from unmask.settings import Count, Settings, ShareBelowOne
 from unmask.training.checkpoint import load_checkpoint, save_checkpoint
+from unmask.training.distributed import ALONE, Ranks, is_sharded, whole
 from unmask.training.kept import KeptWeights
 from unmask.training.machine import Machine
 from unmask.training.optim import (
+    Course,
     OptimizerSettings,
     ScheduleSettings,
     clip_gradient,
+    course_of,
     make_optimizer,
-    rate_factor,
     set_rate,
 )
 from unmask.training.signals import StopRequest
@@ -46,7 +49,7 @@ class LoopSettings(Settings):
     save_every: Whole = 0
     """Steps between checkpoints; 0 is a tenth of the run, at most 1,000."""
     keep: Count = 2
-    """How many checkpoints stay."""
+    """How many checkpoints stay, beside the one of the end of the plateau (wsd)."""
     eval_every: Whole = 0
     """Steps between evaluations; 0 is a twelfth of the run, at most 1,000."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -68,6 +71,8 @@ class TrainingSettings(LoopSettings):
     """Tokens in a row, [CLS] and [SEP] of each window included."""
     ema: ShareBelowOne = 0.0
     """Decay of the average of the weights that is used in place of the weights; 0 keeps none."""
+    shard: Literal["none", "full"] = "none"
+    """Whether each process of torchrun holds all weights, or full: a part of each (FSDP2), for what does not fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +91,21 @@ class Plan:
     schedule: ScheduleSettings
     training: LoopSettings
     max_steps: int
+    branched: Course | None = None
+    """The way of the rate where it is not that of ``schedule`` over ``max_steps``: the run goes on past its end."""
+    ranks: Ranks = ALONE
+    """The processes that take the steps together."""
     sources: Sequence[str] = ("",)
     """Names of the sources that the text is from."""
     in_force: Callable[[int], Mapping[str, float]] = lambda _: {}
     """What else the line of a step tells, by the step counted from 0."""
     scales: Mapping[str, float] = field(default_factory=dict)
     """Which share of the rate a parameter learns at, by name, where that is not 1."""
+
+    @property
+    def course(self) -> Course:
+        """The way of the rate."""
+        return self.branched or course_of(self.schedule, self.max_steps)
 
 
 def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
@@ -100,17 +114,20 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
     False means that a signal ended it and a checkpoint was written. Raises RunError once the loss is no longer finite.
     """
     training, max_steps, model, kept = plan.training, plan.max_steps, plan.model.train(), plan.kept
+    ranks = plan.ranks
     optimizer = make_optimizer(model, plan.optimizer, plan.scales)
     first, telemetry = _start(run, plan, optimizer, listener)
     if kept.is_settled:
         return True
+    course = plan.course
+    plateau_end = course.plateau[1] if course.plateau else None
     eval_every = training.eval_every or max(1, min(1000, max_steps // 12))
     save_every = training.save_every or max(1, min(1000, max_steps // 10))
     line_every = max(1, min(50, max_steps // 100))
 
     def save(step: int) -> None:
         where = {"rows_consumed": step * training.batch_rows, **telemetry.consumed(), **kept.state()}
-        save_checkpoint(run, step, model, optimizer, kept, where, training.keep)
+        save_checkpoint(run, step, model, optimizer, kept, where, training.keep, ranks, spared=plateau_end)
 
     def evaluate(step: int) -> None:
         kept.exchange(model)
@@ -119,26 +136,29 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
         telemetry.write(step, {"kind": "evaluation", **line})
         kept.judge(model, step, line)
 
-    with StopRequest() as stop, Prefetch(plan.make_batches, range(first, max_steps)) as batches:
+    with (
+        StopRequest(patient=ranks.launch is not None) as stop,
+        Prefetch(plan.make_batches, range(first, max_steps)) as batches,
+    ):
         if first == 0:
             with telemetry.off_the_clock():
                 evaluate(0)
         for step, micro_batches in enumerate(batches, start=first + 1):
-            rate = plan.optimizer.learning_rate * rate_factor(step - 1, max_steps, plan.schedule)
+            rate = plan.optimizer.learning_rate * course.factor(step - 1)
             set_rate(optimizer, rate)
             by_kind, norm = train_step(plan, optimizer, micro_batches, step - 1)
             kept.update(model, step)
             telemetry.gather(by_kind, torch.stack([batch.source_tokens() for batch in micro_batches]).sum(0))
 
-            if step % line_every == 0 or step % save_every == 0 or step == max_steps:
+            if step % line_every == 0 or step % save_every == 0 or step in (plateau_end, max_steps):
                 in_force = {"learning_rate": rate, **plan.in_force(step - 1)}
                 telemetry.write_steps(step, in_force, gradient_norm=norm, waited=batches.take_waited())
             with telemetry.off_the_clock():
                 if step % eval_every == 0 or step == max_steps:
                     evaluate(step)
                 ending = step == max_steps or kept.is_settled
-                stopping = stop.requested  # read once: a signal may come at any moment
-                if step % save_every == 0 or ending or stopping:
+                stopping = ranks.any(stop.requested)  # read once: a signal may come at any moment
+                if step % save_every == 0 or step == plateau_end or ending or stopping:
                     save(step)
             if ending or stopping:
                 return ending
@@ -150,19 +170,23 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """Take one optimiser step and return sums (2, S, K) of loss and counts by source and kind, and the gradient's norm.
 
-    Every term is divided once, by its weight in the whole step.
+    Every term is divided once, by its weight in the whole step over all ranks. The sums are those of this rank.
     """
     optimizer.zero_grad(set_to_none=True)
-    weights = plan.objective.step_weights(micro_batches)
+    ranks, model = plan.ranks, plan.model
+    weights = plan.objective.step_weights(micro_batches, ranks.add)
     by_kind = torch.zeros(2, len(plan.sources), len(plan.objective.kinds), device=plan.machine.device)
     for number, batch in enumerate(micro_batches):
-        torch.manual_seed(hash((plan.training.seed, step, number)))  # dropout: the same at every resume point
+        # Dropout: the same at every resume point, and another on every rank.
+        torch.manual_seed(hash((plan.training.seed, step, ranks.rank << 32 | number)))
         with plan.machine.precision():
-            terms = plan.objective.terms(plan.model, batch.to(plan.machine.device))
+            terms = plan.objective.terms(model, batch.to(plan.machine.device))
         loss = torch.stack([term.coefficient / weights[term.name] * term.loss_sum for term in terms]).sum()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        is_summed = ranks.count > 1 and number == len(micro_batches) - 1 and not is_sharded(model)
+        with ranks.summed_gradients(model, overlap=loss.is_cuda) if is_summed else nullcontext():
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         by_kind += terms[0].by_kind  # the first term is the one that people watch
-    norm = clip_gradient(plan.model.parameters(), plan.optimizer.clip)
+    norm = whole(clip_gradient(model.parameters(), plan.optimizer.clip))
     optimizer.step()
     return by_kind, norm
 
@@ -197,6 +221,7 @@ def _start(
         plan.objective.kinds,
         source_tokens=state["source_tokens"],
         seconds=state["seconds"],
+        ranks=plan.ranks,
     )
     if attempt > 1:
         telemetry.write(state["step"], {"kind": "resumed", "damaged": damaged})

@@ -15,6 +15,7 @@ import torch
 
 from unmask.errors import SettingError
 from unmask.host import BFLOAT16_FLAGS, cpp_compiler, processor_flags, processor_name, python_header, usable_threads
+from unmask.training.distributed import ALONE, Ranks
 
 COMPILE_PAYS_SECONDS = 1800
 """A budget under this never compiles: compiling takes a minute or two and gains a twentieth."""
@@ -29,6 +30,8 @@ class Machine:
     threads: int
     deterministic: bool
     compile: bool
+    ranks: int = 1
+    """Processes that train together, on this machine and others."""
 
     @contextmanager
     def precision(self) -> Iterator[None]:
@@ -44,14 +47,15 @@ def prepare(
     deterministic: bool,
     compiling: Literal["auto", "always", "never"],
     budget_seconds: float,
+    ranks: Ranks = ALONE,
 ) -> Machine:
     """Set torch up for a run and return what was chosen.
 
-    ``threads`` 0 takes as many as this process is given processors; ``budget_seconds`` 0 is a budget that is not in
-    time.
+    ``threads`` 0 takes as many as this process is given processors, shared with the other ``ranks`` on this machine;
+    ``budget_seconds`` 0 is a budget that is not in time.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    threads = threads or usable_threads()
+    threads = threads or max(1, usable_threads() // ranks.local_count)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
     # A sweep over every new tensor, meant to find the bugs of others.
@@ -63,7 +67,7 @@ def prepare(
         )
     pays = budget_seconds >= COMPILE_PAYS_SECONDS
     compiled = compiling == "always" or (compiling == "auto" and pays and can_compile())
-    return Machine(device, torch.bfloat16 if half else torch.float32, threads, deterministic, compiled)
+    return Machine(device, torch.bfloat16 if half else torch.float32, threads, deterministic, compiled, ranks.count)
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -104,7 +108,7 @@ def environment(machine: Machine) -> dict[str, Any]:
         "device": str(machine.device),
         "dtype": str(machine.dtype).removeprefix("torch."),
         "threads": machine.threads,
-        "ranks": 1,
+        "ranks": machine.ranks,
         "deterministic": machine.deterministic,
         "compiled": machine.compile,
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import torch
@@ -48,31 +49,70 @@ class ScheduleSettings(Settings):
         return self
 
 
-def wsd(place: float, settings: ScheduleSettings) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The way of the rate, in steps: up over the first ``warmup`` of them, and with wsd down over the last ``decay``.
+
+    In steps, and not in shares of the run: so it can go on past the end that was planned.
+    """
+
+    name: str
+    warmup: float
+    decay: float
+    end: int
+    begin: int = 0
+
+    @property
+    def length(self) -> int:
+        """Steps from the first to the last."""
+        return self.end - self.begin
+
+    @property
+    def plateau(self) -> tuple[int, int] | None:
+        """The first and the last number of steps done at which the rate is neither rising nor falling, if any."""
+        first = self.begin + math.ceil(self.warmup - 0.5)
+        last = self.begin + math.ceil(self.length - self.decay - 0.5)
+        return (first, last) if self.name == "wsd" and first <= last and last > self.begin else None
+
+    def factor(self, step: int) -> float:
+        """Return the share of the peak rate that is in force at ``step``, counted from 0."""
+        at = step - self.begin + 0.5  # the middle of the step, so that neither the first nor the last is wasted
+        return at / self.warmup if at < self.warmup else SCHEDULES[self.name](at, self)
+
+    def longer(self, end: int, settings: ScheduleSettings) -> Course:
+        """Return this course to a later ``end``: the plateau goes on, and decays over its share of the whole."""
+        return replace(self, end=end, decay=settings.decay * (end - self.begin))
+
+    def falling_from(self, step: int, end: int) -> Course:
+        """Return this course until ``step``, on the plateau, and from there down to ``end``."""
+        return replace(self, end=end, decay=float(end - step))
+
+
+def course_of(settings: ScheduleSettings, end: int, begin: int = 0) -> Course:
+    """Return the course of a run from ``begin`` to ``end`` by the shares in ``settings``."""
+    length = end - begin
+    return Course(
+        name=settings.name, warmup=settings.warmup * length, decay=settings.decay * length, end=end, begin=begin
+    )
+
+
+def wsd(at: float, course: Course) -> float:
     """Stable until the decay begins, then falling to zero as 1 - sqrt (Hägele et al. 2024)."""
-    begin = 1 - settings.decay
-    return 1.0 if place < begin else 1 - math.sqrt((place - begin) / settings.decay)
+    begin = course.length - course.decay
+    return 1.0 if at < begin else 1 - math.sqrt((at - begin) / course.decay)
 
 
-def linear(place: float, settings: ScheduleSettings) -> float:
+def linear(at: float, course: Course) -> float:
     """Falling to zero on a straight line from the end of the warm-up."""
-    return (1 - place) / (1 - settings.warmup)
+    return (course.length - at) / (course.length - course.warmup)
 
 
-def cosine(place: float, settings: ScheduleSettings) -> float:
+def cosine(at: float, course: Course) -> float:
     """Falling to zero on half a cosine from the end of the warm-up (Loshchilov and Hutter 2017)."""
-    return 0.5 * (1 + math.cos(math.pi * (place - settings.warmup) / (1 - settings.warmup)))
+    return 0.5 * (1 + math.cos(math.pi * (at - course.warmup) / (course.length - course.warmup)))
 
 
-SCHEDULES: dict[str, Callable[[float, ScheduleSettings], float]] = {"wsd": wsd, "linear": linear, "cosine": cosine}
-
-
-def rate_factor(step: int, max_steps: int, settings: ScheduleSettings) -> float:
-    """Return the share of the peak rate that is in force at ``step``, counted from 0."""
-    place = (step + 0.5) / max_steps  # the middle of the step, so that neither the first nor the last is wasted
-    if place < settings.warmup:
-        return place / settings.warmup
-    return SCHEDULES[settings.name](place, settings)
+SCHEDULES: dict[str, Callable[[float, Course], float]] = {"wsd": wsd, "linear": linear, "cosine": cosine}
 
 
 def make_optimizer(

@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM ask a run to stop at the end of its step; a second one stops it at once."""
+"""Ctrl-C and SIGTERM ask a run to stop at the end of its step; a second one stops it at once.
+
+Under torchrun it does not: there Ctrl-C reaches a process twice, from the terminal and from torchrun, which ends it
+itself after half a minute.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopRequest:
     """While entered, ``requested`` turns true at the first signal; the handlers before are put back at the end."""
 
-    def __init__(self) -> None:
-        """Nothing is asked yet."""
-        self.requested = False
+    def __init__(self, *, patient: bool = False) -> None:
+        """Nothing is asked yet; ``patient`` takes every further signal for the same one."""
+        self.requested, self._patient = False, patient
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -32,6 +36,6 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and not self._patient:
             raise KeyboardInterrupt
         self.requested = True

@@ -16,6 +16,7 @@ from torch import Tensor
 from unmask.batch import MASKED
 from unmask.errors import RunError
 from unmask.runs import RunDirectory
+from unmask.training.distributed import Ranks
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -41,10 +42,11 @@ class Telemetry:
         *,
         source_tokens: Sequence[int],
         seconds: float,
+        ranks: Ranks,
     ) -> None:
         """Go on from what earlier attempts saw of each of ``sources`` and the ``seconds`` that they spent."""
         self.run, self.attempt, self.listener, self.sources, self.kinds = run, attempt, listener, sources, kinds
-        self._source_tokens = torch.tensor(source_tokens)
+        self.ranks, self._source_tokens = ranks, torch.tensor(source_tokens)
         self._seconds_before, self._start = seconds, time.perf_counter()
         self._clear()
 
@@ -74,16 +76,19 @@ class Telemetry:
         self._line_start += time.perf_counter() - start
 
     def gather(self, by_kind: Tensor, source_tokens: Tensor) -> None:
-        """Take in a step: ``by_kind`` (2, S, K) sums of loss and counts, ``source_tokens`` (S,) real tokens."""
+        """Take in a step: ``by_kind`` (2, S, K) sums of loss and counts, ``source_tokens`` (S,) real tokens.
+
+        They are those of this rank; a line tells of all.
+        """
         self._by_kind.append(by_kind)
-        self._source_tokens += source_tokens
+        self._source_tokens += self.ranks.sum(source_tokens)
 
     def write_steps(self, step: int, in_force: Mapping[str, float], *, gradient_norm: Tensor, waited: float) -> None:
         """Write the line of the steps since the last one; ``waited`` seconds of them were spent on the loader.
 
         ``in_force`` are rates at ``step`` by name.
         """
-        by_source = torch.stack(self._by_kind).sum(0)  # (2, S, K)
+        by_source = self.ranks.sum(torch.stack(self._by_kind).sum(0))  # (2, S, K)
         sums, counts = by_source.sum(1).tolist()
         elapsed = time.perf_counter() - self._line_start
         line = {
