@@ -67,7 +67,7 @@ class Step:
         return {
             "batch": lambda: self._take(number),
             "forward": self._forward,
-            "backward": lambda: self.loss.backward(),  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            "backward": self._backward,
             "clipping": lambda: clip_gradient(self.model.parameters(), self.settings.optimizer.clip),
             "optimiser": self.optimizer.step,
             "average of the weights (where one is kept)": lambda: self.average.update(self.model, number),
@@ -82,6 +82,9 @@ class Step:
         with self.machine.precision():
             [term] = self.objective.terms(self.model, batch)
         self.loss = term.loss_sum / term.weight_sum
+
+    def _backward(self) -> None:
+        self.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def measure(step: Step, rounds: int) -> tuple[dict[str, float], float, float]:
@@ -145,17 +148,15 @@ def main() -> None:
     [batch] = step.batches
     places, real = batch.input_ids.numel(), int((batch.segment > 0).sum())
     flops = flops_per_token(step.model.config, training.row_length, batch.num_asked / places).total * places
-    lines = [
+    print(
         f"{settings.model.preset}, {training.batch_rows} rows of {training.row_length}, {machine.dtype}, "
         f"{machine.threads} threads{', compiled' if machine.compile else ''}: {1e3 * wall:.0f} ms a step at its best, "
-        f"{real / wall:,.0f} real tokens a second,",
+        f"{real / wall:,.0f} real tokens a second,\n"
         f"{flops / 1e9:.0f} GFLOP a step at {flops / wall / 1e9:.0f} GFLOP/s of {peak / 1e9:.0f}: utilisation "
-        f"{flops / wall / peak:.0%}. {faults:,.0f} page faults a step; peak memory {peak_memory() / 1e6:,.0f} MB.",
-        "",
-        *table("Part of the step (processor time, all threads)", parts),
-        *table("Kind of operation (first thread)", by_kind),
-    ]
-    print("\n".join(lines))
+        f"{flops / wall / peak:.0%}. {faults:,.0f} page faults a step; peak memory {peak_memory() / 1e6:,.0f} MB.\n"
+    )
+    print("\n".join(table("Part of the step (processor time, all threads)", parts)))
+    print("\n".join(table("Kind of operation (first thread)", by_kind)))
 
 
 if __name__ == "__main__":

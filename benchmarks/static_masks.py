@@ -111,11 +111,15 @@ def main() -> None:
             seen[static].append(training_loss(run))
             best[static].append(best_on_the_way(run))
             held_out = float(mean_of(tables[static][-1].sum(0)))
-            print(f"seed {seed} {'static' if static else 'fresh':6} held-out {held_out:.4f} training {seen[static][-1]:.4f}")
+            print(f"seed {seed} static={static} held-out {held_out:.4f} training {seen[static][-1]:.4f}")
     values = {static: [float(mean_of(table.sum(0))) for table in found] for static, found in tables.items()}
     apart = [one - other for one, other in zip(values[True], values[False], strict=True)]
     result = {
-        "corpus": {"train_documents": corpus.split("train").num_documents, "rows": rows, "fingerprint": corpus.fingerprint},
+        "corpus": {
+            "train_documents": corpus.split("train").num_documents,
+            "rows": rows,
+            "fingerprint": corpus.fingerprint,
+        },
         "epochs": asked.epochs,
         "one_epoch_bit_equal": same_weights(once),
         "held_out": {"fresh": values[False], "static": values[True]},

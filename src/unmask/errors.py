@@ -43,6 +43,10 @@ class FailedElsewhere(UserError):
     """What failed in the first process of a run, which has said so: the others end without a word."""
 
 
+class HubError(UserError):
+    """A hub of models that did not do what was asked: not logged in, no right to, not reached."""
+
+
 class MissingExtra(UserError):
     """A command whose optional packages are not installed."""
 

@@ -100,7 +100,7 @@ class _CrossEntropies(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
         rows = max(_LEAST_ROWS, _NUMBERS_AT_ONCE // logits.shape[1])
         shares, norms = torch.empty_like(logits), []
-        for part, share in zip(logits.split(rows), shares.split(rows), strict=True):
+        for part, share in zip(torch.split(logits, rows), torch.split(shares, rows), strict=True):
             exact = part.float()
             softmax = exact.softmax(1)
             share.copy_(softmax)

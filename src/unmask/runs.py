@@ -184,10 +184,15 @@ class RunDirectory:
                 shutil.rmtree(final)
             files.publish_folder(aside, final)
 
-    def last_good_checkpoint(self) -> tuple[Checkpoint | None, list[str]]:
-        """Return the newest checkpoint whose checksums hold, and what is wrong with those that were passed over."""
+    def last_good_checkpoint(self, up_to: int | None = None) -> tuple[Checkpoint | None, list[str]]:
+        """Return the newest checkpoint whose checksums hold, and what is wrong with those that were passed over.
+
+        ``up_to`` is the last step that is looked at.
+        """
         damaged: list[str] = []
         for path in reversed(self.checkpoints()):
+            if up_to is not None and path > self._checkpoint(up_to):
+                continue
             fault = _fault(path)
             if fault is None:
                 return Checkpoint(path, files.read_object(path / "state.json", RunError)), damaged

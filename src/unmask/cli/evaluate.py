@@ -15,7 +15,6 @@ from unmask.cli.starting import MODEL
 from unmask.cli.suite_tables import print_suites
 from unmask.cli.suites import SuiteName, Work, measured
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, Terminal, progress_for
-from unmask.corpus.directory import Corpus, open_corpus
 from unmask.evaluation.masked import HeldOut, evaluation_object
 from unmask.inference.resolve import resolve
 from unmask.report.suites import render_suites
@@ -35,7 +34,7 @@ def evaluate_command(
         int | None,
         typer.Option(
             min=1,
-            help="How many documents, examples, or pairs of each kind, at most: 1000, or 100 where each token is asked.",
+            help="Documents, examples, or pairs of each kind, at most: 1000, or 100 where every token is asked for.",
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="An HTML page to write, with a section a suite.")] = None,
@@ -84,16 +83,10 @@ def evaluate(
     with progress_for(progress) as told:
         work = Work(
             found=found,
-            corpus=_corpus_of(found.origin, corpus, "mlm" in suites),
+            given_corpus=None if corpus is None else Path(corpus),
             split=split,
             file=None if file is None else Path(file),
             documents=documents,
             told=told,
         )
         return {**evaluation_object(found.origin), **measured(suites, work)}
-
-
-def _corpus_of(
-    origin: dict[str, Any], given: str | PathLike[str] | None, is_needed: bool
-) -> Corpus | None:
-    pass

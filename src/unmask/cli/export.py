@@ -18,7 +18,7 @@ from unmask.cli.export_sample import sample
 from unmask.cli.starting import MODEL
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, Terminal, progress_for
 from unmask.errors import ModelError, SettingError
-from unmask.exporting.hugging_face import write_hugging_face
+from unmask.exporting.hugging_face import read_network, write_hugging_face
 from unmask.exporting.parity import difference, flips, require_harmless, require_same
 from unmask.inference.loading import loaded
 from unmask.inference.model_directory import NAME, ModelManifest, described
@@ -96,7 +96,25 @@ def _forms(to: str | Sequence[str]) -> list[str]:
 
 
 def _write_graphs(found: Resolved, folder: Path, forms: Sequence[str], told: Report) -> dict[str, Any]:
-    return {}
+    """Write the graphs that ``forms`` ask for into ``folder`` and return what goes into each and comes out, by file."""
+    wanted = [engine for engine in GRAPHS if engine in forms]
+    if not wanted:
+        return {}
+    from unmask.exporting.graph import export_graph
+    from unmask.exporting.quantize import quantize_graph
+    from unmask.inference.onnx_engine import graph_shapes
+
+    told("files", 0, 1, "graph")
+    plain = folder / GRAPHS["onnx"]
+    plain.parent.mkdir()
+    export_graph(read_network(found), plain)
+    if "onnx-int8" in wanted:
+        told("files", 0, 1, "int8")
+        quantize_graph(plain, folder / GRAPHS["onnx-int8"])
+    if "onnx" not in wanted:
+        for path in plain.parent.glob(f"{plain.name}*"):
+            path.unlink()
+    return {GRAPHS[engine]: graph_shapes(folder / GRAPHS[engine]) for engine in wanted}
 
 
 def _manifest(found: Resolved, folder: Path, graphs: Mapping[str, Any]) -> ModelManifest:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from unmask import __version__
 from unmask.cli.streams import complain, flush_results, print_line
-from unmask.errors import CheckFailed, FailedElsewhere, MissingExtra, Stopped, UserError, did_you_mean
+from unmask.errors import CheckFailed, MissingExtra, Stopped, UserError, did_you_mean
 
 DONE, CHECK_FAILED, USERS_MISTAKE, OUR_MISTAKE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75, 130
 
@@ -60,7 +60,11 @@ COMMANDS = {
 OF_SEVERAL_PROCESSES = ("pretrain",)
 """Commands that torchrun may start in several processes."""
 
-EXTRAS = {**dict.fromkeys(("matplotlib", "pyarrow", "scipy", "sklearn", "torch"), "train"), "budoux": "segment"}
+EXTRAS = {
+    **dict.fromkeys(("matplotlib", "pyarrow", "scipy", "sklearn", "torch"), "train"),
+    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export"),
+    "budoux": "segment",
+}
 """The extra that brings a package, for a command that runs where it is not installed."""
 
 
@@ -85,17 +89,14 @@ def _answered(words: list[str]) -> int:
             return OUR_MISTAKE
         complain(str(MissingExtra(EXTRAS[package], package)))
         return USERS_MISTAKE
-    except FailedElsewhere:
-        return USERS_MISTAKE
     except UserError as error:
-        complain(str(error))
+        _complain_of(error)
         return USERS_MISTAKE
     except CheckFailed as error:
         complain(str(error))
         return CHECK_FAILED
     except Stopped as error:
-        if str(error):  # of several processes one speaks
-            complain(str(error))
+        _complain_of(error)
         return STOPPED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -107,6 +108,12 @@ def _answered(words: list[str]) -> int:
         return USERS_MISTAKE
     else:
         return code
+
+
+def _complain_of(error: Exception) -> None:
+    """Say what went wrong, unless another process of the same run has said it: the error is then without words."""
+    if str(error):
+        complain(str(error))
 
 
 def _lacks_memory(error: Exception) -> bool:

@@ -26,7 +26,7 @@ from unmask.training.distributed import ALONE, Ranks
 from unmask.training.kept import WeightAverage
 from unmask.training.loop import Plan, TrainingSettings, trial_steps
 from unmask.training.machine import prepare
-from unmask.training.optim import OptimizerSettings, ScheduleSettings
+from unmask.training.optim import Course, OptimizerSettings, ScheduleSettings
 
 WATCHED_DOCUMENTS = 100
 """Held-out documents that a run looks at while it trains; all that the recipe names are measured at its end."""
@@ -153,10 +153,15 @@ def plan_for(
     )
 
 
-def of_length(plan: Plan, batches: StepBatches, max_steps: int) -> Plan:
-    """Return ``plan`` for a run of ``max_steps``, over which the rate of masking goes its way."""
+def of_length(plan: Plan, batches: StepBatches, max_steps: int, branched: Course | None = None) -> Plan:
+    """Return ``plan`` for a run of ``max_steps``, over which the rate of masking goes its way.
+
+    ``branched`` is the way of the learning rate of a run that goes on past its first end.
+    """
     whole = replace(batches, rows_in_all=max_steps * batches.batch_rows)
-    return replace(plan, make_batches=whole, in_force=whole.rate_in_force, max_steps=max_steps)
+    return replace(
+        plan, make_batches=whole, in_force=whole.rate_in_force, max_steps=max_steps, branched=branched
+    )
 
 
 def max_steps_for(plan: Plan, batches: StepBatches, budget: Budget) -> int:

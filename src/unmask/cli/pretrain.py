@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from unmask.cli.corpus import open_or_build, training_corpus
 from unmask.cli.figures import print_figures, print_forgotten, progress_of
 from unmask.cli.general import general_again, losses_before, named, open_general
+from unmask.cli.longer import Longer, longer_run
 from unmask.cli.measure import finish_run
 from unmask.cli.planning import (
     PretrainSettings,
@@ -43,7 +44,9 @@ from unmask.model.config import EncoderConfig
 from unmask.model.flops import num_parameters
 from unmask.runs import RunDirectory, refuse_occupied
 from unmask.settings import Changes, read_settings
+from unmask.training.branching import drop_what_came_after, recorded_course
 from unmask.training.budget import Budget, parse_budget
+from unmask.training.distributed import ALONE, Ranks, ReadOnlyRun, joined
 from unmask.training.loop import Plan, train
 from unmask.training.machine import can_compile, differences, environment, peak_memory
 
@@ -61,8 +64,10 @@ def pretrain_command(
     out: Annotated[Path | None, typer.Option(help="Where the run is written.")] = None,
     init: Annotated[str | None, typer.Option(help="A model to start from, where weights are not to be new.")] = None,
     general: Annotated[str | None, typer.Option(help="Other text, or its corpus: how much of it is forgotten.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="A run to go on with, as it was started.")] = None,
-    budget: Annotated[str | None, typer.Option(help=f"NUMBER(s|m|h|d|tok|steps), {BUDGET} by default.")] = None,
+    resume: Annotated[str | None, typer.Option(help="A run to go on with; RUN@STEP decays from that step.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help=f"NUMBER(s|m|h|d|tok|steps), {BUDGET} by default; +10m beside --resume.")
+    ] = None,
     seed: SeedOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -81,6 +86,8 @@ def pretrain_command(
         resume=resume,
         progress=not quiet,
     )
+    if isinstance(run, ReadOnlyRun):
+        return
     terminal.emit({"run": str(run.path), **run.evaluation})
     print_figures(terminal, run.evaluation["mlm"])
     print_forgotten(terminal, run.evaluation)
@@ -107,28 +114,33 @@ def pretrain(
     ``init`` is a model to start from: a run, a Hugging Face folder, or ORG/NAME on its hub; the corpus has to be built
     with its tokenizer, and is where it is text. ``general`` is text that is not learnt, or its corpus: what the run
     loses on it before and after shows what is forgotten. ``resume`` goes on with a stopped run, alone or with the run's
-    own ``masking_unit``. ``progress`` is shown, or not, or told to a function of (stage, done, total, words). Ctrl-C
+    own ``masking_unit``; beside a ``budget`` of +10m it makes a finished run longer, in its own place or as the run
+    ``out``, and RUN@STEP lets the rate of a run fall from its plateau at STEP. ``progress`` is shown, or not, or told to a function of (stage, done, total, words). Ctrl-C
     and SIGTERM save and raise Stopped; what can not be done raises a UserError.
     """
-    with progress_for(progress) as told:
+    with joined() as ranks, progress_for(progress if ranks.is_first else False) as told:
+        say = Terminal(quiet=not (progress and ranks.is_first)).say
         if resume is not None:
-            new = {"corpus": corpus, "out": out, "settings": settings, "recipe": recipe, "budget": budget, "init": init}
-            new |= {"general": general}
+            new = {"corpus": corpus, "settings": settings, "recipe": recipe, "init": init, "general": general}
             if given := [name for name, value in new.items() if value]:
                 raise SettingError(f"a run that is resumed has its own {', '.join(given)}; leave that out")
-            return resume_run(Path(resume), told, Terminal(quiet=not progress).say, masking_unit)
+            path, longer = longer_run(fspath(resume), budget, out)
+            return resume_run(path, told, say, masking_unit, ranks, longer)
         if out is None or corpus is None:
             raise SettingError(
                 "give --corpus DIR|SOURCE and --out RUN for a new run, or --resume RUN to go on with one"
             )
-        chosen = read_settings(PretrainSettings, Path(recipe) if recipe else None, settings)
-        parsed = parse_budget(budget or BUDGET)
-        refuse_occupied(Path(out))
-        base = None if init is None else resolve(Path(init))
-        tokenizer = tokenizer_settings(chosen.tokenizer, fspath(corpus), base)
-        built = open_or_build(fspath(corpus), chosen.corpus, tokenizer, told)
-        beside = None if general is None else open_general(fspath(general), built, chosen.corpus, told)
-        return start_run(built, Path(out), chosen, parsed, told, masking_unit, base, beside)
+        if ranks.has_begun(Path(out)):
+            return resume_run(Path(out), told, say, masking_unit, ranks)
+        with ranks.first_before_others():
+            chosen = read_settings(PretrainSettings, Path(recipe) if recipe else None, settings)
+            parsed = parse_budget(budget or BUDGET)
+            refuse_occupied(Path(out))
+            base = None if init is None else resolve(Path(init))
+            tokenizer = tokenizer_settings(chosen.tokenizer, fspath(corpus), base)
+            built = open_or_build(fspath(corpus), chosen.corpus, tokenizer, told)
+            beside = None if general is None else open_general(fspath(general), built, chosen.corpus, told)
+        return start_run(built, Path(out), chosen, parsed, told, masking_unit, base, beside, ranks)
 
 
 def start_run(
@@ -140,6 +152,7 @@ def start_run(
     unit: Unit | None = None,
     base: Resolved | None = None,
     general: Corpus | None = None,
+    ranks: Ranks = ALONE,
 ) -> RunDirectory:
     """Train a new model, or on from ``base``, on ``corpus`` and return its finished run, looking at ``general`` too.
 
@@ -147,80 +160,116 @@ def start_run(
     """
     settings = settings.model_copy(update={"masking": masking_with(settings.masking, unit)})
     config = shape_for(corpus, settings.model, settings.training.row_length, base)
-    batches = step_batches(corpus, settings, unit)
+    with ranks.first_before_others():
+        batches = step_batches(corpus, settings, unit, ranks)
     model = first_model(config, corpus, settings.training.seed, base)
-    plan = plan_for(corpus, settings, model, batches, budget.seconds or 0.0, general)
+    plan = plan_for(corpus, settings, model, batches, budget.seconds or 0.0, general, ranks)
     if base is not None:
         progress("start", 1, 1, require_sense(model, base, corpus, plan.evaluate(model)))
     plan = of_length(plan, batches, max_steps_for(plan, batches, budget))
-    run = RunDirectory.create(
-        out,
-        kind="pretrain",
-        settings={name: group for name, group in settings.plain().items() if base is None or name != "model"},
-        environment=environment(plan.machine),
-        copies={
-            "tokenizer.json": corpus.tokenizer.to_str().encode(),
-            "corpus.json": (corpus.directory / "manifest.json").read_bytes(),
-            **carried_file(base),
-            **losses_before(model, general, settings.evaluation.documents),
-            **({PHRASES: listed.read_bytes()} if (listed := settings.masking.phrases) else {}),
-        },
-        max_steps=plan.max_steps,
-        rows_consumed=0,
-        parent=parent_of(base),
-        corpus=named(corpus),
-        general=None if general is None else named(general),
-        task=None,
-        masking_unit=name_of(unit) if unit else None,
-        model={
-            "preset": settings.model.preset if base is None else f"from {base.origin['path']}",
-            "parameters": num_parameters(config),
-            "config": asdict(config),
-        },
-        num_rows=batches.rows.num_rows,
-        packing=batches.rows.efficiency,
-        phrases=batches.rows.phrases,
-        mask_rates=batches.mask_rates(corpus.unigram_counts(), corpus.source_names),
-    )
+    before = losses_before(model, general, settings.evaluation.documents)
+    with ranks.first_before_others():
+        run = ranks.run_at(out) or RunDirectory.create(
+            out,
+            kind="pretrain",
+            settings={name: group for name, group in settings.plain().items() if base is None or name != "model"},
+            environment=environment(plan.machine),
+            copies={
+                "tokenizer.json": corpus.tokenizer.to_str().encode(),
+                "corpus.json": (corpus.directory / "manifest.json").read_bytes(),
+                **carried_file(base),
+                **before,
+                **({PHRASES: listed.read_bytes()} if (listed := settings.masking.phrases) else {}),
+            },
+            max_steps=plan.max_steps,
+            rows_consumed=0,
+            parent=parent_of(base),
+            corpus=named(corpus),
+            general=None if general is None else named(general),
+            task=None,
+            masking_unit=name_of(unit) if unit else None,
+            model={
+                "preset": settings.model.preset if base is None else f"from {base.origin['path']}",
+                "parameters": num_parameters(config),
+                "config": asdict(config),
+            },
+            num_rows=batches.rows.num_rows,
+            packing=batches.rows.efficiency,
+            phrases=batches.rows.phrases,
+            mask_rates=batches.mask_rates(corpus.unigram_counts(), corpus.source_names),
+            launch=ranks.launch,
+        )
     with run.exclusive():
         return _run(run, corpus, settings, plan, progress, general)
 
 
-def resume_run(path: Path, progress: Report, say: Callable[[str], None], unit: Unit | None = None) -> RunDirectory:
-    """Go on with the run at ``path`` from its last good checkpoint and return it finished."""
-    run = RunDirectory(path)
+def resume_run(
+    path: Path,
+    progress: Report,
+    say: Callable[[str], None],
+    unit: Unit | None = None,
+    ranks: Ranks = ALONE,
+    longer: Longer | None = None,
+) -> RunDirectory:
+    """Go on with the run at ``path`` from its last good checkpoint and return it finished.
+
+    ``longer`` goes on past its end, or is another run that begins where this one stood.
+    """
+    run = ranks.run_at(path) or RunDirectory(path)
     state = run.state
-    if state["status"] == "finished":
-        raise RunError(f"{path}: is finished ({state['step']:,} steps); start a new run with --out")
+    if longer is None and state["status"] == "finished":
+        if ranks.has_begun(path):
+            return run
+        raise RunError(
+            f"{path}: is finished ({state['step']:,} steps); make it longer with --budget +10m, or start a new run with "
+            "--out"
+        )
     recorded, given = state.get("masking_unit"), name_of(unit) if unit else None
     if recorded != given:
         raise RunError(
             f"{path}: was started with masking_unit={recorded}, got {given}; unmask.pretrain takes it beside resume"
         )
-    settings = PretrainSettings.parse(run.settings)
-    if settings.masking.phrases is not None:  # the list as it was, wherever the user's own is now
-        listed = settings.masking.model_copy(update={"phrases": run.path / PHRASES})
-        settings = settings.model_copy(update={"masking": listed})
-    corpus = training_corpus(run.path, state["corpus"])
-    if corpus.fingerprint != state["corpus"]["fingerprint"]:
-        raise RunError(
-            f"{corpus.directory}: is not the corpus that {path} was started on; bring that one back or start anew"
-        )
-    before = run.read("environment.json") or {}
-    compiled = before.get("compiled") and can_compile()
-    same = settings.training.model_copy(update={"compile": "always" if compiled else "never"})
-    settings = settings.model_copy(update={"training": same})
-    batches = step_batches(corpus, settings, unit)
+    settings, corpus, before = _as_started(run)
+    branch = None if longer is None else longer.of(run, settings)
+    batches = step_batches(corpus, settings, unit, ranks)
     begun = run.last_good_checkpoint()[0] is not None
     base = None if state["parent"] is None or begun else parent_again(state["parent"])
     model = first_model(EncoderConfig(**state["model"]["config"]), corpus, settings.training.seed, base)
     general = general_again(run)
-    plan = of_length(plan_for(corpus, settings, model, batches, 0.0, general), batches, state["max_steps"])
+    plan = plan_for(corpus, settings, model, batches, 0.0, general, ranks)
+    if longer and branch:
+        run = longer.begun(branch, max_steps_for(plan, batches, longer.budget), ranks, say)
+        state = run.state
+    elif recorded_course(state) and not begun:
+        raise RunError(f"{path}: has lost the checkpoints that it went on from; start a new run")
+    plan = of_length(plan, batches, state["max_steps"], recorded_course(state))
     for line in differences(before, environment(plan.machine)):
         say(f"this run goes on elsewhere and will not be equal to the bit: {line}")
     with run.exclusive():
-        run.update(attempt=run.state["attempt"] + 1, status="running")
+        if ranks.is_first:
+            drop_what_came_after(run)
+        run.update(attempt=state["attempt"] + 1, status="running", launch=ranks.launch)
         return _run(run, corpus, settings, plan, progress, general)
+
+
+def _as_started(run: RunDirectory) -> tuple[PretrainSettings, Corpus, dict[str, Any]]:
+    """Return the settings, the corpus and the environment that ``run`` was started with.
+
+    Raises RunError where the corpus is another one now.
+    """
+    settings, recorded = PretrainSettings.parse(run.settings), run.state["corpus"]
+    if settings.masking.phrases is not None:  # the list as it was, wherever the user's own is now
+        listed = settings.masking.model_copy(update={"phrases": run.path / PHRASES})
+        settings = settings.model_copy(update={"masking": listed})
+    corpus = training_corpus(run.path, recorded)
+    if corpus.fingerprint != recorded["fingerprint"]:
+        raise RunError(
+            f"{corpus.directory}: is not the corpus that {run.path} was started on; bring that one back or start anew"
+        )
+    before = run.read("environment.json") or {}
+    compiled = before.get("compiled") and can_compile()
+    same = settings.training.model_copy(update={"compile": "always" if compiled else "never"})
+    return settings.model_copy(update={"training": same}), corpus, before
 
 
 def _run(
@@ -234,9 +283,11 @@ def _run(
     """Train, measure and return ``run``, which this process holds. Raises Stopped where a signal ended it early."""
     try:
         if train(run, plan, lambda line: progress(*progress_of(line, plan.max_steps))):
-            ending = {"status": "finished", "peak_memory": peak_memory()}
-            finish_run(run, corpus, settings.evaluation.documents, ending, general)
-            run.update(**ending)
+            with plan.ranks.first_before_others():
+                if plan.ranks.is_first:
+                    ending = {"status": "finished", "peak_memory": peak_memory()}
+                    finish_run(run, corpus, settings.evaluation.documents, ending, general)
+                    run.update(**ending)
             return run
     except RunError:
         run.update(status="failed")
@@ -245,4 +296,6 @@ def _run(
         if not run.checkpoints():
             raise
     run.update(status="stopped", peak_memory=peak_memory())
+    if not plan.ranks.is_first:
+        raise Stopped
     raise Stopped(f"stopped at step {run.state['step']:,}; go on with: unmask pretrain --resume {run.path}")

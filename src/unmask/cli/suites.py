@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from heapq import nsmallest
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from unmask.cli.corpus import training_corpus
 from unmask.cli.infer import text_groups
 from unmask.cli.measure import evaluate_model
 from unmask.cli.starting import require_same_tokenizer
 from unmask.cli.terminal import Report
-from unmask.corpus.directory import Corpus
+from unmask.corpus.directory import Corpus, open_corpus
 from unmask.corpus.documents import document_id
 from unmask.errors import DataError, SettingError
 from unmask.evaluation.calibration import calibration
@@ -42,26 +43,36 @@ DOCUMENTS, FEW_DOCUMENTS = 1000, 100
 """Documents that are looked at where nobody says how many: by suites that read each once, and once a token."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Work:
     """What is measured, and on what."""
 
     found: Resolved
-    corpus: Corpus | None
-    """The one that was named, or the one that the model was trained on, where it is still there."""
+    given_corpus: Path | None
+    """In place of the one that the model was trained on."""
     split: HeldOut
     file: Path | None
     documents: int | None
     told: Report
 
-    def require_corpus(self) -> Corpus:
-        """Return the corpus. Raises SettingError where there is none."""
-        if self.corpus is None:
-            raise SettingError(
-                f"{self.found.origin['path']}: say on which text by --corpus DIR, built with its tokenizer: "
-                f"unmask corpus build SOURCE --out DIR tokenizer.path={self.found.tokenizer_file}"
-            )
-        return self.corpus
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The corpus. Raises SettingError where there is none, DataError where it is gone."""
+        trained_on = self.found.origin.get("corpus")
+        if self.given_corpus is not None:
+            return open_corpus(self.given_corpus)
+        if trained_on is not None:
+            return training_corpus(Path(self.found.origin["path"]), trained_on)
+        raise SettingError(
+            f"{self.found.origin['path']}: say on which text by --corpus DIR, built with its tokenizer: "
+            f"unmask corpus build SOURCE --out DIR tokenizer.path={self.found.tokenizer_file}"
+        )
+
+    @property
+    def has_corpus(self) -> bool:
+        """Whether there is one, for what is shown beside a figure only where it can be."""
+        trained_on = self.found.origin.get("corpus")
+        return self.given_corpus is not None or (trained_on is not None and Path(trained_on["path"]).exists())
 
     def require_file(self, suite: SuiteName, what: str) -> Path:
         """Return the file. Raises SettingError where there is none."""
@@ -74,7 +85,7 @@ class Work:
         most = self.documents or FEW_DOCUMENTS
         if self.file is not None:
             return [text for group in text_groups(str(self.file)) for text in group][:most]
-        held_out = (record["text"] for record in self.require_corpus().texts(self.split))
+        held_out = (record["text"] for record in self.corpus.texts(self.split))
         return nsmallest(most, held_out, key=document_id)
 
     def documents_in_pieces(self, longest: int) -> list[list[str]]:
@@ -82,7 +93,7 @@ class Work:
         reader = plain_reader(self.found.tokenizer)
         cut = [found for text in self.texts() if (found := pieces(reader, text, longest))]
         if not cut:
-            raise DataError(self.file or self.require_corpus().directory, "holds no text that the model can read")
+            raise DataError(self.file or self.corpus.directory, "holds no text that the model can read")
         return cut
 
     def predictor(self) -> Predictor:
@@ -99,7 +110,7 @@ class Work:
 
 
 def _mlm(work: Work) -> dict[str, Any]:
-    return evaluate_model(work.found, work.require_corpus(), work.documents or DOCUMENTS, work.split)
+    return evaluate_model(work.found, work.corpus, work.documents or DOCUMENTS, work.split)
 
 
 def _likelihood(work: Work) -> dict[str, Any]:
@@ -111,7 +122,8 @@ def _minimal_pairs(work: Work) -> dict[str, Any]:
     path = work.require_file("minimal-pairs", "jsonl with sentence_good and sentence_bad (and UID, linguistics_term)")
     pairs = read_pairs(path, work.documents or FEW_DOCUMENTS)
     floors = {"shorter": shorter(pairs)}
-    if work.corpus is not None:
+    if work.has_corpus:
+        require_same_tokenizer(work.found, work.corpus)
         reader, trigrams = plain_reader(work.found.tokenizer), trigrams_of(work.corpus)
         good, bad = (
             trigrams.score([np.array(encoding.ids, np.int64) for encoding in reader.encode_batch(texts, False)])
@@ -122,7 +134,7 @@ def _minimal_pairs(work: Work) -> dict[str, Any]:
 
 
 def _calibration(work: Work) -> dict[str, Any]:
-    corpus = work.require_corpus()
+    corpus = work.corpus
     require_same_tokenizer(work.found, corpus)
     model = read_model(work.found)
     require_head(model)

@@ -85,7 +85,7 @@ def _typo(pieces: list[str], place: int, number: int, may_change: np.ndarray[tup
         pieces[place] = letter + (key if way == 2 else letter)
 
 
-def _case(pieces: list[str], place: int, number: int, _: object) -> None:
+def _case(pieces: list[str], place: int, *_: object) -> None:
     pieces[place] = pieces[place].swapcase()
 
 
@@ -93,11 +93,11 @@ def _whitespace(pieces: list[str], place: int, number: int, _: object) -> None:
     pieces[place] = "" if number % 2 else "  "
 
 
-def _accent(pieces: list[str], place: int, number: int, _: object) -> None:
+def _accent(pieces: list[str], place: int, *_: object) -> None:
     pieces[place] = _other_accent(pieces[place])
 
 
-def _homoglyph(pieces: list[str], place: int, number: int, _: object) -> None:
+def _homoglyph(pieces: list[str], place: int, *_: object) -> None:
     pieces[place] = _HOMOGLYPHS[pieces[place]]
 
 

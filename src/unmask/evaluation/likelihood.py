@@ -61,5 +61,5 @@ def likelihood(score: Score, documents: Sequence[Sequence[str]], told: Told) -> 
 
 def _ratio(above: Floats, below: npt.NDArray[Any], document: npt.NDArray[np.int64]) -> dict[str, Any]:
     """Return the ratio of the sums of ``above`` and ``below`` (N,), with an interval over documents."""
-    per_document = np.stack([np.bincount(document, part) for part in (above, below)], 1)
+    per_document = np.stack([np.bincount(document, part) for part in (above, below)], 1).astype(np.float64)
     return bootstrap(per_document, mean_of, method="bootstrap over documents").plain()

@@ -1,4 +1,4 @@
-"""Does the model remember what it should not? Canaries: sentences with a random number, planted in a corpus of their own.
+"""Does the model remember what it should not? Canaries: random numbers, planted in a corpus of their own.
 
 Exposure (Carlini et al. 2019): how high a planted number ranks among others that were never planted, in bits. Controls
 are as strange to the model as the references that they are ranked among, so their ranks must be uniform. What bites:
@@ -43,8 +43,11 @@ class Canary:
 
 def make_canaries(copies: Sequence[int] = COPIES, each: int = EACH, seed: int = 0) -> list[Canary]:
     """Return ``each`` canaries to plant for every number of ``copies``, CONTROLS and REFERENCES; no number twice."""
-    plan: list[tuple[Role, int]] = [("planted", count) for count in copies for _ in range(each)]
-    plan += [("control", 0)] * CONTROLS + [("reference", 0)] * REFERENCES
+    plan: list[tuple[Role, int]] = [
+        *(("planted", count) for count in copies for _ in range(each)),
+        *(("control", 0) for _ in range(CONTROLS)),
+        *(("reference", 0) for _ in range(REFERENCES)),
+    ]
     chance = np.random.Generator(np.random.Philox(seed))
     numbers = chance.choice(10**DIGITS, size=len(plan), replace=False)
     return [
@@ -112,7 +115,10 @@ def memorisation(score: Score, canaries: Sequence[Canary], told: Told) -> dict[s
     found = np.array([answer["score"] for answer in answers])
     role, copies = np.array([canary.role for canary in canaries]), np.array([canary.copies for canary in canaries])
     references = np.sort(found[role == "reference"])
-    groups = {0: role == "control", **{int(k): (role == "planted") & (copies == k) for k in np.unique(copies[role == "planted"])}}
+    groups = {
+        0: role == "control",
+        **{int(k): (role == "planted") & (copies == k) for k in np.unique(copies[role == "planted"])},
+    }
     ranks = (_ranks(found[role == "control"], references) - 0.5) / (len(references) + 1)
     every_rank = np.arange(1, len(references) + 2)
     return {

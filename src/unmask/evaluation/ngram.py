@@ -42,19 +42,18 @@ class Trigrams:
             np.concatenate([sentence[place : len(sentence) - 2 + place] for sentence in framed]) for place in range(3)
         )
         logs = np.log(self._probability(first, second, third))
-        return np.bincount(np.repeat(np.arange(len(framed)), lengths), weights=logs, minlength=len(framed))
+        sentence = np.repeat(np.arange(len(framed)), lengths)
+        return np.bincount(sentence, weights=logs, minlength=len(framed)).astype(np.float64)
 
     def _framed(self, document: npt.NDArray[np.integer]) -> Ids:
-        return np.concatenate(([self._edge, self._edge], document.astype(np.int64), [self._edge]))
+        return np.concatenate(([self._edge, self._edge], document, [self._edge])).astype(np.int64)
 
     def _probability(self, first: Ids, second: Ids, third: Ids) -> npt.NDArray[np.float64]:
         singles = (self._singles[third] + 1) / (self._singles.sum() + self._base)
         pair = second * self._base + third
         pairs = _witten_bell(self._pairs, self._pair_counts, self._base, second, pair, singles)
         triple = first * self._base**2 + pair
-        return _witten_bell(
-            self._triples, self._triple_counts, self._base, first * self._base + second, triple, pairs
-        )
+        return _witten_bell(self._triples, self._triple_counts, self._base, first * self._base + second, triple, pairs)
 
 
 def trigrams_of(corpus: Corpus) -> Trigrams:

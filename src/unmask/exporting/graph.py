@@ -30,7 +30,7 @@ OPSET: Final = 20
 onnxruntime on a processor computes no faster."""
 
 _NOT_THE_USERS: Final = (
-    ("isinstance.treespec, LeafSpec", FutureWarning),  # torch's exporter calls what torch has put aside
+    ("`isinstance.treespec, LeafSpec", FutureWarning),  # torch's exporter calls what torch has put aside
     ("# The axis name", UserWarning),  # the same dimension in several inputs, which is meant
 )
 
@@ -40,10 +40,10 @@ def export_graph(model: MaskedLM | TaskModel, path: Path) -> None:
 
     A language model takes ``input_ids`` and ``attention_mask`` (B, L) and ``asked`` (M,), flat places in (B, L); it
     gives ``logits`` (M, V) there. Whoever wants last states names their places as ``kept`` (K,) and gets ``states``
-    (K, D); left out, it is empty. A task's network takes no places, but ``token_type_ids`` where it reads them: classify
-    gives ``logits`` (B, C), tag (B, L, C), answer (B, L, 2), embed ``sentence_embedding`` (B, D) before it is brought
-    to length one. Weights of more than 2 GB, the most that one file can hold, are put beside it as ``<name>.data``.
-    Raises MissingExtra.
+    (K, D); left out, it is empty. A task's network takes no places, but ``token_type_ids`` where it reads them. It
+    gives ``logits``: classify (B, C), tag (B, L, C), answer (B, L, 2); or ``sentence_embedding`` (B, D), before it is
+    brought to length one. Weights of more than 2 GB, the most that one file holds, are put beside it as
+    ``<name>.data``. Raises MissingExtra.
     """
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:
@@ -76,9 +76,7 @@ class _FillGraph(nn.Module):
         super().__init__()
         self.network = model
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, asked: Tensor, kept: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, asked: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (M, V) at ``asked`` and last states (K, D) at ``kept``."""
         network, places = self.network, torch.cat([asked, kept])
         found = network.model(input_ids, attention_mask, _positions(input_ids), places=places)  # (M + K, D)

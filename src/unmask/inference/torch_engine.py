@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,12 @@ from torch import Tensor, nn
 
 from unmask.batch import IGNORE_INDEX, Batch, collate
 from unmask.errors import ModelError
+from unmask.inference.grouping import in_groups
 from unmask.inference.resolved import Resolved
 from unmask.model.heads import MaskedLM, initialise_head, shape_of
 from unmask.model.hub.families import TABLES
 from unmask.model.hub.tensors import Converted, from_published, read_tensors
 from unmask.model.tasks import START_AND_END, TaskModel
-
-TOKENS_AT_ONCE = 8192
-"""Places of one batch, padding included: bounds memory under any mix of lengths."""
 
 
 def read_model(found: Resolved) -> MaskedLM:
@@ -142,15 +140,3 @@ class TorchEngine:
             labels[row, place] = 0  # asks for the place; what the answer should be is not known here
         batch = collate(input_ids=ids, segment=segment, labels=labels, kind=np.full(shape, -1))
         return batch.to(next(self.model.parameters()).device)
-
-
-def in_groups(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the numbers of windows of ``lengths`` (N,), like beside like, as many at once as fit when padded."""
-    group: list[int] = []
-    for n in sorted(range(len(lengths)), key=lambda n: lengths[n]):
-        if group and (len(group) + 1) * lengths[n] > TOKENS_AT_ONCE:
-            yield group
-            group = []
-        group.append(n)
-    if group:
-        yield group

@@ -12,7 +12,7 @@ import torch
 
 from unmask.batch import IGNORE_INDEX, Batch, collate
 from unmask.inference.encoding import Window
-from unmask.inference.torch_engine import in_groups
+from unmask.inference.grouping import in_groups
 from unmask.model.tasks import TaskModel
 
 LENGTH_MULTIPLE = 8

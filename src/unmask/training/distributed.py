@@ -52,9 +52,12 @@ class Ranks:
         """Whether this is the one that writes and speaks."""
         return self.rank == 0
 
-    def has_started(self, run: RunDirectory) -> bool:
-        """Say whether ``run`` was started by this launch, before torchrun started the processes again."""
-        return self.restarts > 0 and run.state.get("launch") == self.launch
+    def has_begun(self, path: Path) -> bool:
+        """Say whether ``path`` holds a run of this launch, from before torchrun started the processes again."""
+        if self.restarts == 0:
+            return False
+        found = (path / "run.json").is_file() and RunDirectory(path).state.get("launch") == self.launch
+        return self.from_first(found)
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum of the ``values`` of all ranks, the same to the bit on each of them."""
@@ -101,9 +104,9 @@ class Ranks:
             if self.is_first:
                 self.from_first(done)
 
-    def seen(self, run: RunDirectory) -> RunDirectory:
-        """Return ``run`` as this rank may use it: the first one writes, the others read."""
-        return run if self.is_first else ReadOnlyRun(run.path)
+    def run_at(self, path: Path) -> RunDirectory | None:
+        """Return the run at ``path`` as a rank that is not the first has it; None for the first, which writes it."""
+        return None if self.is_first else ReadOnlyRun(path)
 
     @contextmanager
     def summed_gradients(self, model: nn.Module, *, overlap: bool) -> Iterator[None]:

@@ -14,7 +14,15 @@ from typing import Any, Literal
 import torch
 
 from unmask.errors import SettingError
-from unmask.host import BFLOAT16_FLAGS, cpp_compiler, processor_flags, processor_name, python_header, usable_threads
+from unmask.host import (
+    BFLOAT16_FLAGS,
+    cpp_compiler,
+    keep_freed_memory,
+    processor_flags,
+    processor_name,
+    python_header,
+    usable_threads,
+)
 from unmask.training.distributed import ALONE, Ranks
 
 COMPILE_PAYS_SECONDS = 1800
@@ -57,6 +65,7 @@ def prepare(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = threads or max(1, usable_threads() // ranks.local_count)
     torch.set_num_threads(threads)
+    keep_freed_memory()
     torch.use_deterministic_algorithms(deterministic)
     # A sweep over every new tensor, meant to find the bugs of others.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at import

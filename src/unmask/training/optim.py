@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Self
 
 import torch
@@ -78,14 +78,6 @@ class Course:
         """Return the share of the peak rate that is in force at ``step``, counted from 0."""
         at = step - self.begin + 0.5  # the middle of the step, so that neither the first nor the last is wasted
         return at / self.warmup if at < self.warmup else SCHEDULES[self.name](at, self)
-
-    def longer(self, end: int, settings: ScheduleSettings) -> Course:
-        """Return this course to a later ``end``: the plateau goes on, and decays over its share of the whole."""
-        return replace(self, end=end, decay=settings.decay * (end - self.begin))
-
-    def falling_from(self, step: int, end: int) -> Course:
-        """Return this course until ``step``, on the plateau, and from there down to ``end``."""
-        return replace(self, end=end, decay=float(end - step))
 
 
 def course_of(settings: ScheduleSettings, end: int, begin: int = 0) -> Course:
