@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +38,8 @@ class Hub:
 def running_hub() -> Iterator[Hub]:
     """Yield a hub that answers while the block runs."""
     hub = Hub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.hub = hub
     hub.address = f"http://127.0.0.1:{server.server_address[1]}"
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -50,96 +51,113 @@ def running_hub() -> Iterator[Hub]:
         thread.join()
 
 
-def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Server(ThreadingHTTPServer):
+    hub: Hub
 
-        def log_message(self, *_: Any) -> None:
-            pass
 
-        def do_GET(self) -> None:  # noqa: N802  # the library's name
-            self._answer()
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
 
-        def do_POST(self) -> None:  # noqa: N802
-            self._answer()
+    def log_message(self, *_: Any) -> None:
+        pass
 
-        def do_PUT(self) -> None:  # noqa: N802
-            self._answer()
-
-        def _answer(self) -> None:
-            body, path = self._body(), self.path.partition("?")[0]
-            hub.asked.append(f"{self.command} {path}")
-            for begin, status in hub.failing.items():
-                if path.startswith(begin):
-                    self._fail(status)
-                    return
-            if not path.startswith("/store/"):
-                hub.tokens.add(self.headers.get("authorization"))
-                hub.agents.add(self.headers.get("user-agent", ""))
-            status, answer = self._handled(path, body)
-            self._send(status, answer)
-
-        def _body(self) -> bytes:
-            if self.headers.get("transfer-encoding") != "chunked":
-                return self.rfile.read(int(self.headers.get("content-length", 0)))
-            parts = []
-            while size := int(self.rfile.readline(), 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
-            self.rfile.readline()
-            return b"".join(parts)
-
-        def _fail(self, status: int) -> None:
-            if not status:
-                self.close_connection = True
-                self.connection.close()
+    def do_POST(self) -> None:
+        hub, body, path = self.server.hub, self._body(), self.path.partition("?")[0]
+        hub.asked.append(f"{self.command} {path}")
+        for begin, status in hub.failing.items():
+            if path.startswith(begin):
+                self._fail(status)
                 return
-            self._send(status, {"error": hub.says} if hub.says else {})
+        if not path.startswith("/store/"):
+            hub.tokens.add(self.headers.get("authorization"))
+            hub.agents.add(self.headers.get("user-agent", ""))
+        for part, answer in _ANSWERS.items():
+            if part in path:
+                self._send(*answer(hub, path, body))
+                return
+        self._send(404, {"error": "not found"})
 
-        def _send(self, status: int, answer: object) -> None:
-            data = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+    do_GET = do_PUT = do_POST  # noqa: N815  # the library's names
 
-        def _handled(self, path: str, body: bytes) -> tuple[int, object]:
-            if path == "/api/repos/create":
-                asked = json.loads(body)
-                name = f"{asked['organization']}/{asked['name']}"
-                is_new = name not in hub.private
-                hub.private.setdefault(name, asked.get("visibility") == "private" or asked.get("private") is True)
-                return (200 if is_new else 409), {"url": f"{hub.address}/{name}", "name": name}
-            if path == "/api/validate-yaml":
-                return 200, {"errors": [], "warnings": []}
-            if path.startswith("/store/"):
-                digest = path.rpartition("/")[2]
-                assert hashlib.sha256(body).hexdigest() == digest
-                hub.stored[digest] = body
-                return 200, {}
-            if path.endswith("/info/lfs/objects/batch"):
-                return 200, {"objects": [self._place(one) for one in json.loads(body)["objects"]]}
-            if "/preupload/" in path:
-                files = [one["path"] for one in json.loads(body)["files"]]
-                modes = {name: "lfs" if name.endswith(LARGE) else "regular" for name in files}
-                return 200, {
-                    "files": [{"path": name, "uploadMode": mode, "shouldIgnore": False} for name, mode in modes.items()]
-                }
-            if "/commit/" in path:
-                hub.commits.append(dict(map(self._committed, body.splitlines()[1:])))
-                return 200, {"commitUrl": f"{hub.address}/commit/1", "commitOid": "1" * 40, "success": True}
-            if path.removeprefix("/api/models/") in hub.private:
-                name = path.removeprefix("/api/models/")
-                return 200, {"id": name, "private": hub.private[name], "sha": "1" * 40}
-            return 404, {"error": "not found"}
+    def _body(self) -> bytes:
+        if self.headers.get("transfer-encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
 
-        def _place(self, one: dict[str, Any]) -> dict[str, Any]:
-            return {**one, "actions": {"upload": {"href": f"{hub.address}/store/{one['oid']}", "header": {}}}}
+    def _fail(self, status: int) -> None:
+        if status:
+            self._send(status, {"error": self.server.hub.says})
+        else:
+            self.close_connection = True
+            self.connection.close()
 
-        def _committed(self, line: bytes) -> tuple[str, tuple[str, bytes]]:
-            kind, value = (json.loads(line)[key] for key in ("key", "value"))
-            data = base64.b64decode(value["content"]) if kind == "file" else hub.stored[value["oid"]]
-            return value["path"], (kind, data)
+    def _send(self, status: int, answer: object) -> None:
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
-    return Handler
+
+def _create(hub: Hub, _: str, body: bytes) -> tuple[int, Any]:
+    asked = json.loads(body)
+    name = f"{asked['organization']}/{asked['name']}"
+    status = 409 if name in hub.private else 200
+    hub.private.setdefault(name, asked.get("visibility") == "private" or asked.get("private") is True)
+    return status, {"url": f"{hub.address}/{name}", "name": name}
+
+
+def _sort(_: Hub, __: str, body: bytes) -> tuple[int, Any]:
+    names = [one["path"] for one in json.loads(body)["files"]]
+    modes = [(name, "lfs" if name.endswith(LARGE) else "regular") for name in names]
+    return 200, {"files": [{"path": name, "uploadMode": mode, "shouldIgnore": False} for name, mode in modes]}
+
+
+def _place(hub: Hub, _: str, body: bytes) -> tuple[int, Any]:
+    def placed(one: dict[str, Any]) -> dict[str, Any]:
+        return {**one, "actions": {"upload": {"href": f"{hub.address}/store/{one['oid']}", "header": {}}}}
+
+    return 200, {"objects": list(map(placed, json.loads(body)["objects"]))}
+
+
+def _store(hub: Hub, path: str, body: bytes) -> tuple[int, Any]:
+    digest = path.rpartition("/")[2]
+    hub.stored[digest] = body
+    return (200 if hashlib.sha256(body).hexdigest() == digest else 400), {}
+
+
+def _commit(hub: Hub, path: str, body: bytes) -> tuple[int, Any]:
+    def committed(line: bytes) -> tuple[str, tuple[str, bytes]]:
+        kind, value = (json.loads(line)[key] for key in ("key", "value"))
+        data = base64.b64decode(value["content"]) if kind == "file" else hub.stored[value["oid"]]
+        return value["path"], (kind, data)
+
+    hub.commits.append(dict(map(committed, body.splitlines()[1:])))
+    name = path.removeprefix("/api/models/").partition("/commit/")[0]
+    return 200, {"commitUrl": f"{hub.address}/{name}/commit/{'1' * 40}", "commitOid": "1" * 40}
+
+
+def _info(hub: Hub, path: str, _: bytes) -> tuple[int, Any]:
+    name = path.removeprefix("/api/models/")
+    if name not in hub.private:
+        return 404, {"error": "not found"}
+    return 200, {"id": name, "private": hub.private[name], "sha": "1" * 40}
+
+
+_ANSWERS: dict[str, Callable[[Hub, str, bytes], tuple[int, Any]]] = {
+    "/api/repos/create": _create,
+    "/api/validate-yaml": lambda *_: (200, {"errors": [], "warnings": []}),
+    "/preupload/": _sort,
+    "/info/lfs/objects/batch": _place,
+    "/store/": _store,
+    "/commit/": _commit,
+    "/api/models/": _info,
+}
+"""What answers, by what stands in the path; the first that fits."""

@@ -87,6 +87,37 @@ class Batch:
         tensors = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
 
+    def split(self, rows: int) -> list[Batch]:
+        """Return the batches that ``rows`` rows at a time make, each as if it had been collated by itself."""
+        assert self.truth is None, "the truth of a task does not say which rows it is about"
+        return [self._part(first, first + rows) for first in range(0, len(self.segment), rows)]
+
+    def _part(self, first: int, end: int) -> Batch:
+        from torch.nn.functional import pad
+
+        width, rows = self.segment.shape[1], slice(first, end)
+        asked = self.asked[: self.num_asked]
+        inside = ((asked >= first * width) & (asked < end * width)).nonzero().squeeze(1)
+        room = padded_length(len(inside)) - len(inside)
+
+        def listed(values: Tensor, padding: int) -> Tensor:
+            return pad(values[inside], (0, room), value=padding)
+
+        return replace(
+            self,
+            input_ids=self.input_ids[rows],
+            segment=self.segment[rows],
+            positions=self.positions[rows],
+            labels=self.labels[rows],
+            asked=listed(self.asked - first * width, 0),
+            targets=listed(self.targets, IGNORE_INDEX),
+            kind=listed(self.kind, -1),
+            num_asked=len(inside),
+            token_type_ids=None if self.token_type_ids is None else self.token_type_ids[rows],
+            weights=None if self.weights is None else listed(self.weights, 0),
+            source=None if self.source is None else self.source[rows],
+        )
+
     def source_tokens(self) -> Tensor:
         """Return (S,) how many places that are not padding the rows of each source hold."""
         filled = (self.segment > 0).sum(1)
@@ -97,6 +128,11 @@ class Batch:
 
 ASKED_MULTIPLE = 128
 """The list of asked positions is padded to a multiple of this, so that a compiled step sees few shapes."""
+
+
+def padded_length(num_asked: int) -> int:
+    """Return the length of the list in which ``num_asked`` positions are asked."""
+    return max(1, -(-num_asked // ASKED_MULTIPLE)) * ASKED_MULTIPLE
 
 
 def positions_in(segment: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
@@ -131,7 +167,7 @@ def collate(
     import torch
 
     where = np.flatnonzero(labels != IGNORE_INDEX)
-    length = max(1, -(-len(where) // ASKED_MULTIPLE)) * ASKED_MULTIPLE
+    length = padded_length(len(where))
     asked, targets, kinds = np.zeros(length, np.int64), np.full(length, IGNORE_INDEX, np.int64), np.full(length, -1)
     asked[: len(where)] = where
     targets[: len(where)] = labels.ravel()[where]

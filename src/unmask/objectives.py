@@ -114,8 +114,9 @@ class _CrossEntropies(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         shares, targets, losses = ctx.saved_tensors
-        gradient = torch.where(targets == IGNORE_INDEX, 0.0, gradient)
-        shares.mul_(gradient[:, None].to(shares.dtype))
+        # Rounded once for the whole row, so that the row still adds up to nothing.
+        gradient = torch.where(targets == IGNORE_INDEX, 0.0, gradient).to(shares.dtype)
+        shares.mul_(gradient[:, None])
         at_truth = torch.expm1(-losses) * gradient  # share - 1 itself, not what rounding leaves of it
         shares[torch.arange(len(targets), device=targets.device), targets.clamp(min=0)] = at_truth.to(shares.dtype)
         return shares, None

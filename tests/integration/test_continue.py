@@ -15,7 +15,7 @@ from tests.published import publish
 import unmask
 from unmask.cli.main import main
 from unmask.cli.planning import PretrainSettings
-from unmask.corpus.directory import Corpus
+from unmask.corpus.directory import Corpus, open_corpus
 from unmask.inference.resolve import resolve
 from unmask.inference.torch_engine import read_model
 from unmask.model.hub.families import BERT
@@ -180,3 +180,88 @@ def test_the_recipe_is_lower_and_shorter_than_a_new_start() -> None:
     assert on.optimizer.learning_rate < new.optimizer.learning_rate / 10
     assert on.schedule.warmup < new.schedule.warmup
     assert on.model == new.model
+
+
+def new_text(folder: Path) -> Path:
+    """Write text of which two words are new to the model, and return its file."""
+    text = write_text(folder / "new.txt", 300, seed=5)
+    text.write_text(text.read_text().replace("server", "Kubernetes").replace("kernel", "quixotic"))
+    return text
+
+
+def test_a_model_grows_with_the_words_of_the_text(
+    folder: Path, made_corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, text = tmp_path / "on", new_text(tmp_path)
+    words = ["--init", str(folder), "--corpus", str(text), "--budget", "6steps", "tokenizer.grow=2", *ROWS]
+    assert main(["pretrain", "--out", str(out), *words]) == 0
+    assert f"from {folder}, grown by 2 words: " in capsys.readouterr().err
+    before, on = resolve(folder), RunDirectory(out)
+    found = resolve(out)
+    assert found.config.vocab_size == found.vocabulary.size == before.vocabulary.size + 2
+    assert sorted(found.tokenizer.id_to_token(before.vocabulary.size + n) for n in (0, 1)) == ["Kubernetes", "quixotic"]
+    weights = read_model(found).state_dict()
+    assert weights["decoder.bias"].shape == (found.config.vocab_size,)
+    assert "decoder.weight" not in weights
+    assert on.state["model"]["config"]["vocab_size"] == found.config.vocab_size
+    assert on.evaluation["mlm"]["cross_entropy"]["masked"]["n"] > 1
+    shutil.rmtree(out / "checkpoints")  # as if it had died before the first one
+    on.update(status="running", step=0)
+    assert main(["pretrain", "--resume", str(out), "--quiet"]) == 0
+    for name, value in read_model(resolve(out)).state_dict().items():
+        assert torch.equal(value, weights[name])
+    again = ["--init", str(out), "--corpus", str(text), "--out", str(tmp_path / "again"), "--budget", "2steps", *ROWS]
+    assert main(["pretrain", *again]) == 0
+    said = refused(capsys, "--init", out, "--corpus", made_corpus.directory, "--out", tmp_path / "back")
+    assert "was made with another tokenizer than the model" in said
+    said = refused(capsys, "--corpus", text, "--out", tmp_path / "new", "tokenizer.grow=2")
+    assert "tokenizer.grow is 2; name what is to be grown as tokenizer.path" in said
+
+
+def test_what_is_forgotten_is_measured_beside_what_is_learned(
+    folder: Path, made_corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, text = tmp_path / "on", new_text(tmp_path)
+    words = ["--init", str(folder), "--corpus", str(text), "--general", str(made_corpus.directory), *ROWS]
+    words += ["--budget", "24steps", "optimizer.learning_rate=2e-2", "training.save_every=12"]
+    capsys.readouterr()
+    assert main(["pretrain", "--out", str(out), *words]) == 0
+    on = RunDirectory(out)
+    general = on.evaluation["general"]
+    forgotten, before, after = (general[name] for name in ("forgotten", "before", "after"))
+    said = capsys.readouterr().out
+    assert f"forgotten: {forgotten['value']:+.3f} [{forgotten['low']:+.3f}, {forgotten['high']:+.3f}]" in said
+    assert forgotten["value"] == pytest.approx(after["value"] - before["value"])
+    assert 0 < forgotten["low"] < forgotten["value"] < forgotten["high"]
+    assert forgotten["high"] - forgotten["low"] < 2 * (after["high"] - after["low"])
+    assert general["fingerprint"] == made_corpus.fingerprint
+    for where, path in (("before", folder), ("after", out)):  # the same frozen set as anybody measures on
+        assert main(["evaluate", str(path), "--corpus", str(made_corpus.directory), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["frozen"] == general["frozen"]
+        assert found["mlm"]["cross_entropy"]["masked"]["value"] == pytest.approx(general[where]["value"], abs=1e-5)
+    first, *_, last = [line for line in on.metrics() if line["kind"] == "evaluation"]
+    assert first["step"] == 0
+    assert last["general"]["masked"] > first["general"]["masked"]
+    page = (out / "report.html").read_text()
+    assert f"What was forgotten: {forgotten['value']:+.2f} nats [{forgotten['low']:+.2f}" in page
+    shutil.rmtree(on.checkpoints()[-1])  # as if it had been killed at half its way, and its parent were gone
+    on.update(status="running", step=12)
+    assert main(["pretrain", "--resume", str(out), "--quiet"]) == 0
+    assert RunDirectory(out).evaluation["general"] == general
+
+
+def test_general_text_is_cut_as_the_corpus_is(
+    folder: Path, made_corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = new_text(tmp_path)
+    words = ["--init", folder, "--corpus", text, "tokenizer.grow=2", "--out", tmp_path / "on"]
+    said = refused(capsys, *words, "--general", made_corpus.directory)
+    assert "was made with another tokenizer than" in said
+    assert "or give its text" in said
+    other = write_text(tmp_path / "general.txt", 200, seed=8)
+    assert main(["pretrain", *ROWS, "--budget", "2steps", *map(str, words), "--general", str(other)]) == 0
+    on = RunDirectory(tmp_path / "on")
+    general = open_corpus(Path(on.state["general"]["path"]))
+    assert general.tokenizer.to_str() == resolve(on.path).tokenizer.to_str()
+    assert on.evaluation["general"]["forgotten"]["n"] > 1

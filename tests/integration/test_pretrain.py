@@ -49,7 +49,7 @@ def test_a_run_holds_all_that_it_must(run: RunDirectory) -> None:
     assert (state["status"], state["step"], state["max_steps"], state["rows_consumed"]) == ("finished", 240, 240, 1920)
     for name in ("settings.yaml", "environment.json", "metrics.jsonl", "tokenizer.json", "corpus.json", "report.html"):
         assert (run.path / name).is_file(), name
-    assert len(run.checkpoints()) == 2
+    assert [path.name for path in run.checkpoints()] == [f"step-{step:08d}" for step in (144, 216, 240)]
     assert 0.5 < state["packing"] <= 1
     assert state["mask_rates"]["selected"] == pytest.approx(0.3, abs=0.02)
     assert 5e7 < state["peak_memory"] < 1e11
@@ -153,6 +153,19 @@ def test_embeddings_are_the_mean_of_a_texts_own_states(model: Predictor) -> None
     assert model.embed([]).shape == (0, 64)
 
 
+def test_targets_of_one_token_and_of_several_are_ranked_together(model: Predictor) -> None:
+    text, targets = "The [MASK] array.", ["small", "qqq", "parser"]
+    [found] = model.fill([text], targets=targets)
+    assert {one["token_str"] for one in found} == {"small", "q ##q ##q", "parser"} or len(found) == 3
+    chances = {one["token_str"].replace(" ", "").replace("#", ""): one["score"] for one in found}
+    single = {one["token_str"]: one["score"] for one in model.fill([text], top_k=500)[0]}
+    assert chances["small"] == pytest.approx(single["small"], rel=1e-5)
+    [several] = [one for one in found if len(one.get("tokens", [])) > 1]
+    assert several["sequence"].replace(" ", "").startswith("Theqqqarray")
+    assert several["score"] < max(single.values()) ** 2
+    assert [one["score"] for one in found] == sorted((one["score"] for one in found), reverse=True)
+
+
 def test_text_that_only_says_mask_is_ordinary_outside_fill(model: Predictor) -> None:
     assert model.score(["say [MASK] now"])[0]["tokens"] > 3
 
@@ -161,7 +174,7 @@ def test_text_that_only_says_mask_is_ordinary_outside_fill(model: Predictor) -> 
     ("call", "line"),
     [
         (lambda model: model.fill(["no gap here"]), r"text 1 has no \[MASK\]"),
-        (lambda model: model.fill(["a [MASK]"], targets=["qqqqqq"]), "target 'qqqqqq' is not one token"),
+        (lambda model: model.fill(["a [MASK]"], targets=[""]), "target '' can not be written"),
         (lambda model: model.fill("a [MASK]"), "texts must be a list of texts"),
         (lambda model: model.score(["a"], method="ppl"), "method must be one of pll, word_l2r, got 'ppl'"),
         (lambda model: model.embed(["a " * 9000]), "text 1 has 9000 tokens; the model reads 8190"),
@@ -189,7 +202,7 @@ def test_the_commands_that_use_a_model(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--resume", "{run}"], "is finished (240 steps); start a new run with --out"),
+        (["--resume", "{run}"], "is finished (240 steps); make it longer with --budget +10m, or start a new one with --out"),
         (["--corpus", "{corpus}", "--out", "{run}"], "holds a run already; go on with it by --resume"),
         (["--corpus", "{corpus}"], "give --corpus DIR|SOURCE and --out RUN"),
         (["--corpus", "{corpus}", "--out", "{new}", "--budget", "soon"], "budget must be a number above 0"),

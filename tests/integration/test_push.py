@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from huggingface_hub import constants
-from huggingface_hub.utils import _http, close_session
+from huggingface_hub.utils import _http
 from tests.hub import Hub, running_hub
 
 from unmask.errors import HubError, SettingError
@@ -46,9 +46,9 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setattr(_http.time, "sleep", lambda _: None)  # between retries
+        monkeypatch.setattr(f"{_http.__name__}.time.sleep", lambda _: None)  # between retries
         yield running
-        close_session()
+        _http.close_session()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -140,19 +140,29 @@ def test_what_goes_wrong_is_said_in_a_line(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_hub_without_the_newer_store_is_said(
+    hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    with pytest.raises(HubError, match=r"xet-write-token.*HF_HUB_DISABLE_XET=1"):
+        send(folder)
+    assert hub.commits == []
+    assert capfd.readouterr() == ("", "")
+
+
 def test_no_network_is_said(hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(HubError, match="can not be reached"):
         send(folder)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    close_session()
+    _http.close_session()
     with pytest.raises(HubError, match="HF_HUB_OFFLINE"):
         send(folder)
     assert hub.asked == []
 
 
 @pytest.mark.parametrize(
-    "name", ["encoder", "a/b/c", "team/", "/encoder", "team/my model", "te--am/x", "../x", "a/b.git", "t/" + "x" * 96]
+    "name", ["encoder", "a/b/c", "team/", "/encoder", "team/my model", "te--am/x", "../x", "a/b.git", "t/" + "x" * 97]
 )
 def test_a_name_that_is_none_is_refused_before_anything_is_sent(name: str, hub: Hub, folder: Path) -> None:
     with pytest.raises(SettingError, match=r"--push must be ORG/NAME"):

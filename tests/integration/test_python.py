@@ -173,7 +173,7 @@ def test_a_unit_with_a_wrong_answer_is_refused(
         (lambda c, p: unmask.pretrain(c, p, settings={"masking.unit": "function"}), "pass masking_unit="),
         (lambda c, p: unmask.pretrain(c, p, budget="soon"), "budget must be a number above 0"),
         (lambda c, p: unmask.pretrain(c, p, recipe=p / "r.yaml"), "there is no such recipe"),
-        (lambda c, p: unmask.pretrain(c, resume=p, budget="5m"), "has its own corpus, budget; leave that out"),
+        (lambda c, p: unmask.pretrain(c, resume=p, init=p), "has its own corpus, init; leave that out"),
         (lambda c, p: unmask.pretrain(resume=p), "holds no run"),
         (lambda c, p: unmask.build_corpus(p / "no", p / "out"), "no"),
         (lambda c, p: unmask.evaluate(p), "is not a model"),

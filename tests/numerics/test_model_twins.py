@@ -189,3 +189,24 @@ def test_spans_on_cuda_agree_with_the_mask() -> None:
             exact = FusedAttention(mask)(query.float(), key.float(), value.float())
             assert isinstance(sight.attend, VarlenAttention)
             assert torch.allclose(sight.attend(query, key, value).float(), exact, atol=0.02), kind
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("is_rounded", [False, True])
+def test_computing_layers_a_second_time_changes_no_bit(family: Family, is_rounded: bool) -> None:
+    model, batch = model_of(small(family)), pack([documents([20, 7]), documents([30], seed=1)], 32)
+    runs, calls = [], 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    model.model.layers[0].attn.register_forward_hook(count)
+    for model.model.gradient_checkpointing in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_rounded):
+            logits = model(batch)
+        logits.float().logsumexp(-1).sum().backward()
+        runs.append([logits, *(p.grad for p in model.parameters() if p.grad is not None)])
+    assert calls == 3
+    assert all(torch.equal(first, again) for first, again in zip(*runs, strict=True))

@@ -10,7 +10,7 @@ from torch.nn import functional
 from unmask.batch import IGNORE_INDEX, Batch, collate
 from unmask.model.config import ModelSettings, resolve
 from unmask.model.heads import MaskedLM, new_masked_lm
-from unmask.objectives import OBJECTIVES, masked_language_modelling
+from unmask.objectives import OBJECTIVES, cross_entropies, masked_language_modelling
 
 ROWS, LENGTH, VOCABULARY = 64, 24, 97
 
@@ -102,3 +102,51 @@ def test_sums_are_split_by_the_source_of_a_row_too(model: MaskedLM) -> None:
             part = torch.from_numpy((source[row_of] == number) & (kind[labels != IGNORE_INDEX] == which))
             assert term.by_kind[1, number, which].item() == part.sum()
             assert term.by_kind[0, number, which].item() == pytest.approx(losses[part].sum().item(), rel=1e-5)
+
+
+def both_ways(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return losses and gradient of the fast way, and the gradient of its slow twin in float64, weighted unevenly."""
+    weights = torch.linspace(0.1, 2, len(targets))
+    fast = logits.clone().requires_grad_()
+    losses = cross_entropies(fast, targets)
+    (losses * weights).sum().backward()  # type: ignore[no-untyped-call]
+    exact = logits.double().requires_grad_()
+    slow = functional.cross_entropy(exact, targets, ignore_index=IGNORE_INDEX, reduction="none")
+    (slow * weights).sum().backward()  # type: ignore[no-untyped-call]
+    assert fast.grad is not None
+    assert exact.grad is not None
+    assert losses.dtype == torch.float32
+    assert torch.allclose(losses.double(), slow, rtol=1e-6, atol=2e-6)
+    return losses, fast.grad, exact.grad
+
+
+@pytest.mark.parametrize("size", [(1, 7), (300, 1000), (40, 70_000)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3 * 2.0**-8)])
+def test_cross_entropy_is_its_slow_twin(size: tuple[int, int], dtype: torch.dtype, tolerance: float) -> None:
+    """Sizes of one part and of many; bfloat16 rounds three times, by 2^-8 at most."""
+    chance = torch.Generator().manual_seed(5)
+    logits = (4 * torch.randn(size, generator=chance)).to(dtype)
+    targets = torch.randint(0, size[1], size[:1], generator=chance)
+    targets[1::5] = IGNORE_INDEX
+    losses, fast, slow = both_ways(logits, targets)
+    assert (fast.double() - slow).abs().le(tolerance * slow.abs() + 1e-7).all()
+    assert torch.equal(losses[1::5], torch.zeros_like(losses[1::5]))
+    assert torch.equal(fast[1::5], torch.zeros_like(fast[1::5]))
+
+
+def test_what_is_nearly_known_keeps_a_gradient_to_the_last_bit() -> None:
+    """A share of 0.999 is 1 in bfloat16, and share - 1 would be nothing or twice too much."""
+    logits = torch.tensor([[7.0, 0.0, -3.0], [300.0, -300.0, 0.0], [-300.0, 0.0, 300.0]]).bfloat16()
+    losses, fast, slow = both_ways(logits, torch.tensor([0, 0, 0]))
+    assert losses.tolist() == pytest.approx([9.57e-4, 0.0, 600.0], rel=1e-3)
+    assert fast[0, 0].item() == pytest.approx(slow[0, 0].item(), rel=2**-7)
+    assert fast.isfinite().all()
+
+
+def test_logits_are_left_as_they_were_and_a_second_way_back_is_refused() -> None:
+    logits = torch.randn(20, 50, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    before, loss = logits.detach().clone(), cross_entropies(logits, torch.arange(20)).sum()
+    loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    assert torch.equal(logits.detach(), before)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()  # type: ignore[no-untyped-call]

@@ -176,7 +176,7 @@ COMMANDS = [
     ("fill run words", "text 1 has no [MASK]; write [MASK] where a word is to be found"),
     ("fill run [MASK] --top-k 0", "Invalid value for '--top-k'"),
     ("fill run [MASK] --top-k 999999", "top_k must be in [1, 300], the size of the vocabulary, got 999999"),
-    ("fill run [MASK] --targets qqqq", "target 'qqqq' is not one token of this model"),
+    ("fill run [MASK] --targets ,", "target '' can not be written in this vocabulary"),
     ("score run none.txt", "none.txt: there is no such file or folder"),
     ("score run empty.txt", "empty.txt:1: a text that can not be used (empty)"),
     ("score run nul.txt", "nul.txt:1: a text that can not be used (NUL bytes)"),

@@ -12,7 +12,7 @@ import pytest
 from tests.made_text import write_text
 from tests.reliability.hostile import ask, inventory, new_run
 
-from unmask.cli import measure, pretrain
+from unmask.cli import measure, planning, pretrain
 from unmask.corpus import stages
 from unmask.corpus.directory import Corpus
 from unmask.runs import RunDirectory
@@ -63,7 +63,7 @@ def test_a_build_that_is_ended_leaves_nothing(
 def test_a_run_that_is_ended_before_it_began_leaves_nothing(
     made_corpus: Corpus, tmp_path: Path, strike: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    strike(pretrain, "steps_for", signal.SIGINT)
+    strike(planning, "steps_for", signal.SIGINT)
     answer = ask(capsys, *new_run(made_corpus.directory, tmp_path / "run"), "--quiet")
     assert (answer.code, answer.out, answer.err.strip()) == (130, "", "")
     assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unmask.errors import SettingError
-from unmask.training.budget import Budget, parse_budget, steps_for
+from unmask.training.budget import Budget, parse_budget, steps_for, timed_steps
 
 
 @pytest.mark.parametrize(
@@ -32,24 +32,25 @@ def test_what_it_refuses(text: str) -> None:
         parse_budget(text)
 
 
-def test_time_becomes_steps_by_the_median_of_the_timed_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_becomes_steps_by_the_median_of_the_timed_ones() -> None:
     """Two slow first steps and one hiccup do not count; evaluation and the trial itself come off the budget."""
     clock = [0.0]
     lengths = [30.0, 5.0, 1.0, 9.0, 1.0]
-    monkeypatch.setattr("unmask.training.budget.time.perf_counter", lambda: clock[0])
 
     def run_step(number: int) -> None:
         clock[0] += lengths[number]
 
-    steps = steps_for(Budget(seconds=200.0), step_tokens=1, run_step=run_step, overhead_seconds=20.0)
+    pace = timed_steps(run_step, lambda: clock[0])
+    assert pace == (1.0, sum(lengths))
+    steps = steps_for(Budget(seconds=200.0), step_tokens=1, pace=lambda: pace, overhead_seconds=20.0)
     assert steps == 200 - 20 - sum(lengths)
 
 
 def test_tokens_steps_and_budgets_too_small() -> None:
-    def never(number: int) -> None:
+    def never() -> tuple[float, float]:
         raise AssertionError("only a budget in time is measured")
 
-    assert steps_for(Budget(steps=7), step_tokens=100, run_step=never, overhead_seconds=0) == 7
-    assert steps_for(Budget(tokens=1000), step_tokens=100, run_step=never, overhead_seconds=0) == 10
-    assert steps_for(Budget(tokens=1), step_tokens=100, run_step=never, overhead_seconds=0) == 1
-    assert steps_for(Budget(seconds=0.001), step_tokens=1, run_step=lambda number: None, overhead_seconds=5) == 1
+    assert steps_for(Budget(steps=7), step_tokens=100, pace=never, overhead_seconds=0) == 7
+    assert steps_for(Budget(tokens=1000), step_tokens=100, pace=never, overhead_seconds=0) == 10
+    assert steps_for(Budget(tokens=1), step_tokens=100, pace=never, overhead_seconds=0) == 1
+    assert steps_for(Budget(seconds=0.001), step_tokens=1, pace=lambda: (1.0, 0.1), overhead_seconds=5) == 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +48,22 @@ def test_what_keeps_code_from_compiling_is_said(monkeypatch: pytest.MonkeyPatch,
     assert str(host.compiles()).startswith("/bin/false fails")
     monkeypatch.setattr(host, "cpp_compiler", lambda: None)
     assert host.compiles() == "there is no C++ compiler"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so soon")
+def test_freed_memory_is_kept_for_the_next_that_asks() -> None:
+    """Pages that come anew are counted by the kernel: 40 MB are 10,000 of them."""
+    code = (
+        "import resource, sys, numpy as np\n"
+        "from unmask.host import keep_freed_memory\n"
+        "if sys.argv[1] == 'kept': keep_freed_memory()\n"
+        "np.ones(5_000_000)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(5): np.ones(5_000_000)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    kept, given_back = (
+        int(subprocess.run([sys.executable, "-c", code, way], capture_output=True, text=True, check=True).stdout)
+        for way in ("kept", "given back")
+    )
+    assert kept < 1000 < given_back

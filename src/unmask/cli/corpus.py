@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from unmask.cli.canaries import canaries
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, Terminal, count, progress_for
 from unmask.corpus.build import CorpusSettings, Progress, Source, cached_corpus
 from unmask.corpus.build import build_corpus as build_directory
@@ -92,6 +93,9 @@ def show(
 ) -> None:
     """Show what a corpus is made of."""
     _show(Terminal(json=json, quiet=quiet), open_corpus(directory))
+
+
+corpus.command()(canaries)
 
 
 def print_card(terminal: Terminal, shown: Corpus) -> None:

@@ -13,7 +13,7 @@ from unmask import files
 from unmask.cli.figures import print_figures
 from unmask.cli.starting import MODEL
 from unmask.cli.suite_tables import print_suites
-from unmask.cli.suites import SuiteName, Work, measured
+from unmask.cli.suites import SUITES, Work, measured
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, Terminal, progress_for
 from unmask.evaluation.masked import HeldOut, evaluation_object
 from unmask.inference.resolve import resolve
@@ -23,7 +23,8 @@ from unmask.report.suites import render_suites
 def evaluate_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL)],
     suite: Annotated[
-        list[SuiteName] | None, typer.Option(help="What to measure, mlm by default; may be given several times.")
+        list[str] | None,
+        typer.Option(help=f"What to measure: {', '.join(SUITES)}. The first by default; may be given several times."),
     ] = None,
     file: Annotated[
         Path | None, typer.Option(help="What a suite reads: texts, pairs, examples or canaries; see docs/suites.md.")
@@ -69,7 +70,7 @@ def evaluate(
     *,
     split: HeldOut = "validation",
     documents: int | None = None,
-    suites: Sequence[SuiteName] = ("mlm",),
+    suites: Sequence[str] = ("mlm",),
     file: str | PathLike[str] | None = None,
     progress: bool | Report = False,
 ) -> dict[str, Any]:

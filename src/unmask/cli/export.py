@@ -20,6 +20,8 @@ from unmask.cli.terminal import JsonFlag, QuietFlag, Report, Terminal, progress_
 from unmask.errors import ModelError, SettingError
 from unmask.exporting.hugging_face import read_network, write_hugging_face
 from unmask.exporting.parity import difference, flips, require_harmless, require_same
+from unmask.exporting.push import check_name
+from unmask.exporting.push import push as send
 from unmask.inference.loading import loaded
 from unmask.inference.model_directory import NAME, ModelManifest, described
 from unmask.inference.published import is_hub_name
@@ -69,6 +71,8 @@ def export(
     ``out``.
     """
     forms, target = _forms(to), Path(out)
+    if push is not None:
+        check_name(push)
     with progress_for(progress) as told:
         found = resolve(Path(model))
         if not found.weights:
@@ -84,6 +88,8 @@ def export(
             manifest = replace(manifest, parity=_parity(found, aside, decide, told))
             files.write_json(aside / NAME, manifest.plain())
             files.publish_folder(aside, target)
+        if push is not None:
+            told("push", 1, 1, send(target, push, private=private, progress=told))
     return manifest
 
 
@@ -102,7 +108,7 @@ def _write_graphs(found: Resolved, folder: Path, forms: Sequence[str], told: Rep
         return {}
     from unmask.exporting.graph import export_graph
     from unmask.exporting.quantize import quantize_graph
-    from unmask.inference.onnx_engine import graph_shapes
+    from unmask.inference.onnx_engine import OnnxEngine
 
     told("files", 0, 1, "graph")
     plain = folder / GRAPHS["onnx"]
@@ -114,7 +120,8 @@ def _write_graphs(found: Resolved, folder: Path, forms: Sequence[str], told: Rep
     if "onnx" not in wanted:
         for path in plain.parent.glob(f"{plain.name}*"):
             path.unlink()
-    return {GRAPHS[engine]: graph_shapes(folder / GRAPHS[engine]) for engine in wanted}
+    files_of = [GRAPHS[engine] for engine in wanted]
+    return {file: OnnxEngine(folder / file, found.config, found.task).interface() for file in files_of}
 
 
 def _manifest(found: Resolved, folder: Path, graphs: Mapping[str, Any]) -> ModelManifest:
@@ -152,7 +159,7 @@ def _parity(found: Resolved, folder: Path, decide: Any, told: Report) -> dict[st
 
 
 def _facts(manifest: ModelManifest) -> list[tuple[str, str]]:
-    rows = [("task", "fill" if manifest.task is None else manifest.task.name)]
+    rows: list[tuple[str, str]] = [("task", "fill" if manifest.task is None else manifest.task.name)]
     for engine, measured in manifest.parity.items():
         if "largest_difference" in measured:
             rows.append((engine, f"differs by {measured['largest_difference']:.1e} of the largest score at most"))

@@ -94,14 +94,16 @@ def progress_of(line: dict[str, Any], max_steps: int) -> tuple[str, int, int, st
             losses = " ".join(
                 f"{name} {line[name]:.2f}" for name in ("masked", "random", "kept") if line[name] is not None
             )
-            return (
-                "training",
-                step,
-                max_steps,
-                f"{losses}  {rate(line['tokens_per_second'], 'tok')}  {duration(left)} left",
-            )
+            used = f" ({line['utilisation']:.0%} of peak)" if "utilisation" in line else ""
+            speed = f"{rate(line['tokens_per_second'], 'tok')}{used}"
+            return "training", step, max_steps, f"{losses}  {speed}{_held(line)}  {duration(left)} left"
         case "evaluation":
             words = f"held-out [MASK] {line['masked']:.3f}, unigram {line['unigram']['masked']:.3f}"
             return "training", step, max_steps, words
         case _:
             return "training", step, max_steps, f"{line['kind']} at step {step}"
+
+
+def _held(line: dict[str, Any]) -> str:
+    """Return how many rows memory holds at once, where that turned out to be less than what was asked for."""
+    return f"  {line['micro_batch_rows']} rows at once" if "micro_batch_rows" in line else ""

@@ -34,12 +34,14 @@ class Longer:
         """Write down the longer run, by the first of ``ranks``, and return it."""
         at, course = branch.checkpoint.step, branch.longer(steps)
         how = "its rate rises anew" if course.begin == at else "its rate falls from there" if branch.falls else ""
+        ranks.any(False)  # all have read the run before the first changes it
         with ranks.first_before_others():
             if ranks.is_first:
                 with branch.run.exclusive():
                     branch.begin(steps)
         say(f"goes on from step {at:,} to step {course.end:,}{f'; {how}' if how else ''}")
-        return ranks.seen(RunDirectory(self.out or branch.run.path))
+        path = self.out or branch.run.path
+        return ranks.run_at(path) or RunDirectory(path)
 
 
 def longer_run(resume: str, budget: str | None, out: str | PathLike[str] | None) -> tuple[Path, Longer | None]:

@@ -38,6 +38,7 @@ COMMANDS = {
     "pretrain": Command(
         "unmask.cli.pretrain", "Train an encoder by masked language modelling, or resume a run", "pretrain_command"
     ),
+    "average": Command("unmask.cli.average", "Write the mean of the last checkpoints of a run, and measure it"),
     "evaluate": Command("unmask.cli.evaluate", "Measure a model on masks that never change", "evaluate_command"),
     "tasks": Command("unmask.cli.tasks", "Write labelled examples made of the docstrings on this machine"),
     "finetune": Command(

@@ -17,15 +17,17 @@ from unmask.evaluation.masked import EvaluationSettings
 from unmask.masking.mask import MaskingSettings
 from unmask.masking.unit import Unit, checked
 from unmask.model.config import ModelSettings
+from unmask.model.flops import flops_per_token
 from unmask.model.heads import MaskedLM
 from unmask.objectives import OBJECTIVES, ObjectiveSettings
 from unmask.settings import Settings, read_settings
 from unmask.training.batches import StepBatches
-from unmask.training.budget import Budget, steps_for
+from unmask.training.budget import Budget, steps_for, timed_steps
 from unmask.training.distributed import ALONE, Ranks
 from unmask.training.kept import WeightAverage
 from unmask.training.loop import Plan, TrainingSettings, trial_steps
-from unmask.training.machine import prepare
+from unmask.training.machine import Gauge, Machine, matmul_peak, prepare
+from unmask.training.memory import RowsAtOnce
 from unmask.training.optim import Course, OptimizerSettings, ScheduleSettings
 
 WATCHED_DOCUMENTS = 100
@@ -136,6 +138,7 @@ def plan_for(
     model.to(machine.device)
     if machine.compile:
         model.compile()
+    model.model.gradient_checkpointing = training.gradient_checkpointing
     documents = min(WATCHED_DOCUMENTS, settings.evaluation.documents)
     return Plan(
         model=model,
@@ -148,9 +151,18 @@ def plan_for(
         optimizer=settings.optimizer,
         schedule=settings.schedule,
         training=training,
+        gauge=_gauge(model, training.row_length, machine),
         max_steps=0,
         ranks=ranks,
+        rows_at_once=RowsAtOnce(may_halve=ranks.count == 1),
     )
+
+
+def _gauge(model: MaskedLM, row_length: int, machine: Machine) -> Gauge:
+    """Return what tells the utilisation of ``machine`` by ``model``; it is measured here."""
+    at_none, at_all = (flops_per_token(model.config, row_length, share).total for share in (0.0, 1.0))
+    peak = matmul_peak(machine.dtype, threads=machine.threads, device=machine.device)
+    return Gauge(at_none, at_all - at_none, peak * machine.ranks)
 
 
 def of_length(plan: Plan, batches: StepBatches, max_steps: int, branched: Course | None = None) -> Plan:
@@ -159,24 +171,25 @@ def of_length(plan: Plan, batches: StepBatches, max_steps: int, branched: Course
     ``branched`` is the way of the learning rate of a run that goes on past its first end.
     """
     whole = replace(batches, rows_in_all=max_steps * batches.batch_rows)
-    return replace(
-        plan, make_batches=whole, in_force=whole.rate_in_force, max_steps=max_steps, branched=branched
-    )
+    return replace(plan, make_batches=whole, in_force=whole.rate_in_force, max_steps=max_steps, branched=branched)
 
 
 def max_steps_for(plan: Plan, batches: StepBatches, budget: Budget) -> int:
     """Return how many steps ``budget`` pays for, by a few timed ones where it is in time."""
+    return steps_for(
+        budget,
+        step_tokens=batches.batch_rows * batches.rows.tokens_per_row,
+        pace=lambda: timed_steps(trial_steps(plan), plan.ranks.clock),
+        overhead_seconds=0.0 if budget.seconds is None else evaluation_seconds(plan),
+    )
 
-    def evaluation_seconds() -> float:
+
+def evaluation_seconds(plan: Plan) -> float:
+    """Return the seconds that the evaluations of a run take, on its way and at its end, by two of them."""
+
+    def once() -> float:
         start = plan.ranks.clock()
         plan.evaluate(plan.model)
         return plan.ranks.clock() - start
 
-    seconds = min(evaluation_seconds() for _ in range(2)) if budget.seconds is not None else 0.0  # the first is cold
-    return steps_for(
-        budget,
-        step_tokens=batches.batch_rows * batches.rows.tokens_per_row,
-        run_step=trial_steps(plan),
-        overhead_seconds=EVALUATIONS * seconds,
-        clock=plan.ranks.clock,
-    )
+    return EVALUATIONS * min(once() for _ in range(2))  # the first is cold

@@ -115,8 +115,9 @@ def pretrain(
     with its tokenizer, and is where it is text. ``general`` is text that is not learnt, or its corpus: what the run
     loses on it before and after shows what is forgotten. ``resume`` goes on with a stopped run, alone or with the run's
     own ``masking_unit``; beside a ``budget`` of +10m it makes a finished run longer, in its own place or as the run
-    ``out``, and RUN@STEP lets the rate of a run fall from its plateau at STEP. ``progress`` is shown, or not, or told to a function of (stage, done, total, words). Ctrl-C
-    and SIGTERM save and raise Stopped; what can not be done raises a UserError.
+    ``out``, and RUN@STEP lets the rate of a run fall from its plateau at STEP. ``progress`` is shown, or not, or told
+    to a function of (stage, done, total, words). Ctrl-C and SIGTERM save and raise Stopped; what can not be done raises
+    a UserError.
     """
     with joined() as ranks, progress_for(progress if ranks.is_first else False) as told:
         say = Terminal(quiet=not (progress and ranks.is_first)).say
@@ -125,6 +126,8 @@ def pretrain(
             if given := [name for name, value in new.items() if value]:
                 raise SettingError(f"a run that is resumed has its own {', '.join(given)}; leave that out")
             path, longer = longer_run(fspath(resume), budget, out)
+            if longer and ranks.has_begun(begun := longer.out or path):  # torchrun started this command again
+                path, longer = begun, None
             return resume_run(path, told, say, masking_unit, ranks, longer)
         if out is None or corpus is None:
             raise SettingError(
@@ -173,7 +176,7 @@ def start_run(
             out,
             kind="pretrain",
             settings={name: group for name, group in settings.plain().items() if base is None or name != "model"},
-            environment=environment(plan.machine),
+            environment={**environment(plan.machine), "matmul_peak": plan.gauge and plan.gauge.peak},
             copies={
                 "tokenizer.json": corpus.tokenizer.to_str().encode(),
                 "corpus.json": (corpus.directory / "manifest.json").read_bytes(),
@@ -221,8 +224,8 @@ def resume_run(
         if ranks.has_begun(path):
             return run
         raise RunError(
-            f"{path}: is finished ({state['step']:,} steps); make it longer with --budget +10m, or start a new run with "
-            "--out"
+            f"{path}: is finished ({state['step']:,} steps); make it longer with --budget +10m, or start a new one "
+            "with --out"
         )
     recorded, given = state.get("masking_unit"), name_of(unit) if unit else None
     if recorded != given:

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from heapq import nsmallest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from unmask.cli.corpus import training_corpus
-from unmask.cli.infer import text_groups
+from unmask.cli.infer import in_groups
 from unmask.cli.measure import evaluate_model
 from unmask.cli.starting import require_same_tokenizer
 from unmask.cli.terminal import Report
 from unmask.corpus.directory import Corpus, open_corpus
 from unmask.corpus.documents import document_id
-from unmask.errors import DataError, SettingError
+from unmask.errors import DataError, SettingError, did_you_mean
 from unmask.evaluation.calibration import calibration
 from unmask.evaluation.corruption import CORRUPTIONS, Kind
 from unmask.evaluation.likelihood import Told, likelihood
@@ -38,7 +38,6 @@ from unmask.inference.resolved import Resolved
 from unmask.inference.torch_engine import read_model, require_head
 from unmask.tasks.formats import read_examples
 
-SuiteName = Literal["mlm", "likelihood", "minimal-pairs", "calibration", "robustness", "memorisation"]
 DOCUMENTS, FEW_DOCUMENTS = 1000, 100
 """Documents that are looked at where nobody says how many: by suites that read each once, and once a token."""
 
@@ -74,7 +73,7 @@ class Work:
         trained_on = self.found.origin.get("corpus")
         return self.given_corpus is not None or (trained_on is not None and Path(trained_on["path"]).exists())
 
-    def require_file(self, suite: SuiteName, what: str) -> Path:
+    def require_file(self, suite: str, what: str) -> Path:
         """Return the file. Raises SettingError where there is none."""
         if self.file is None:
             raise SettingError(f"--suite {suite} needs --file FILE, {what}")
@@ -84,7 +83,7 @@ class Work:
         """Return the texts of the file, or the held-out documents of the corpus with the smallest ids."""
         most = self.documents or FEW_DOCUMENTS
         if self.file is not None:
-            return [text for group in text_groups(str(self.file)) for text in group][:most]
+            return [text for group in in_groups(str(self.file)) for text in group][:most]
         held_out = (record["text"] for record in self.corpus.texts(self.split))
         return nsmallest(most, held_out, key=document_id)
 
@@ -181,7 +180,7 @@ def _memorisation(work: Work) -> dict[str, Any]:
     return {"memorisation": memorisation(work.predictor().score, read_canaries(path), work.hears("memorisation"))}
 
 
-SUITES: dict[SuiteName, Callable[[Work], dict[str, Any]]] = {
+SUITES: dict[str, Callable[[Work], dict[str, Any]]] = {
     "mlm": _mlm,
     "likelihood": _likelihood,
     "minimal-pairs": _minimal_pairs,
@@ -189,13 +188,15 @@ SUITES: dict[SuiteName, Callable[[Work], dict[str, Any]]] = {
     "robustness": _robustness,
     "memorisation": _memorisation,
 }
-READ_FILES: tuple[SuiteName, ...] = ("likelihood", "minimal-pairs", "robustness", "memorisation")
+READ_FILES: tuple[str, ...] = ("likelihood", "minimal-pairs", "robustness", "memorisation")
 
 
-def measured(suites: Sequence[SuiteName], work: Work) -> dict[str, Any]:
+def measured(suites: Sequence[str], work: Work) -> dict[str, Any]:
     """Return what ``suites`` say, each under its own name. Raises UserError for what one lacks."""
     if unknown := [name for name in suites if name not in SUITES]:
-        raise SettingError(f"suite must be one of {', '.join(SUITES)}, got {unknown[0]!r}")
+        raise SettingError(
+            f"suite must be one of {', '.join(SUITES)}, got {unknown[0]!r}{did_you_mean(unknown[0], SUITES)}"
+        )
     if work.file is not None and not set(suites) & set(READ_FILES):
         raise SettingError(f"--file is read by the suites {', '.join(READ_FILES)}; name one with --suite")
     found: dict[str, Any] = {}

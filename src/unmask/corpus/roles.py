@@ -8,6 +8,7 @@ alone, so roles that only those files know are written into its post-processor.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,17 +80,16 @@ def _by_processor(state: dict[str, Any]) -> Roles:
     return roles
 
 
-def declared_roles(file: Path, tokenizer: Tokenizer) -> Roles:
-    """Return the roles that the Hugging Face files beside the tokenizer.json ``file`` declare.
+def declared_roles(file: Path, ids: Mapping[str, int]) -> Roles:
+    """Return the roles that the Hugging Face files beside the tokenizer ``file`` declare.
 
-    A token that ``tokenizer`` does not hold plays none. Raises ModelError for a file that can not be read.
+    A token that is not among ``ids`` plays none. Raises ModelError for a file that can not be read.
     """
     roles: Roles = {}
     for beside in (file.with_name(name) for name in reversed(_FILES)):
         declared = _declared_in(beside) if beside.is_file() else {}
         for role, keys in _DECLARED.items():
-            ids = [tokenizer.token_to_id(declared[key]) for key in keys if key in declared]
-            if known := [number for number in ids if number is not None]:
+            if known := [ids[declared[key]] for key in keys if declared.get(key) in ids]:
                 roles[role] = known[0]
     return roles
 

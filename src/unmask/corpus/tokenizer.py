@@ -21,6 +21,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from unmask.corpus.beside import OLDER, TOKENIZER, WAY_OUT, read_older, require_same_case, tokenizer_file
 from unmask.corpus.roles import declared_roles, require_roles, roles_of, write_roles
 from unmask.errors import ModelError
 from unmask.settings import Settings
@@ -48,7 +49,7 @@ class TokenizerSettings(Settings):
     lowercase: bool = False
     """Fold case (and, in WordPiece, accents) before tokens are made."""
     path: Path | None = None
-    """A tokenizer.json to use as it stands, or the Hugging Face folder that holds it, instead of training one."""
+    """A tokenizer.json to use as it stands, or the Hugging Face folder that holds one, instead of training one."""
     grow: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     """How many words of the text, those that it cuts most, a tokenizer that is brought along learns as whole tokens."""
 
@@ -99,18 +100,19 @@ def load_tokenizer(path: Path) -> Tokenizer:
     """Return the tokenizer in the file ``path`` or in the folder ``path``, its padding and truncation switched off.
 
     Roles of tokens that only the Hugging Face files beside it declare are written into its post-processor. Raises
-    ModelError where there is none or it lacks a token that is needed.
+    ModelError where there is none, it lacks a token that is needed, or those files say otherwise of its case.
     """
-    file = path / "tokenizer.json" if path.is_dir() else path
+    file = tokenizer_file(path)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_older(file) if file.name in OLDER else file.read_text(encoding="utf-8")
         tokenizer = parse_tokenizer(text)
-    except FileNotFoundError:
-        way_out = "transformers.AutoTokenizer.from_pretrained(...).save_pretrained(...) writes one"
-        raise ModelError(f"{file}: there is no such tokenizer; {way_out}") from None
+    except FileNotFoundError as error:
+        raise ModelError(f"{error.filename}: there is no such tokenizer; {WAY_OUT}") from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ModelError(f"{file}: can not be read as a tokenizer.json ({error})") from None
-    declared = declared_roles(file, tokenizer)
+        kind = file.name if file.name in OLDER else TOKENIZER
+        raise ModelError(f"{file}: can not be read as a {kind} ({error})") from None
+    require_same_case(file, tokenizer)
+    declared = declared_roles(file, tokenizer.get_vocab(with_added_tokens=True))
     shown = roles_of(tokenizer)
     try:
         require_roles(shown | declared)

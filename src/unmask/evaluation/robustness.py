@@ -99,6 +99,30 @@ class MaskedRobustness:
             np.stack([np.bincount(document, found[whole, column]) for column in range(2)], 1).astype(np.float64)
             for found in losses
         ]
+        has_words = tables[0][:, 1] > 0
+        found = decay([table[has_words] for table in tables], mean_of)
+        return {**found, "words": int(whole.sum()), "lost_words": int((~whole).sum())}
+
+    def _losses(self, asked: Sequence[Asked], kind: Kind | None, rate: float) -> Floats:
+        """Return (W, 2) loss in nats and number of tokens of every word; none where they are not the clean ones."""
+        hidden = self._windows(asked, kind, rate)
+        first = np.concatenate(([0], np.cumsum([len(one.words) for one in asked])))
+        found = np.zeros((int(first[-1]), 2))
+        order = sorted(range(len(hidden)), key=lambda number: len(hidden[number].input_ids))
+        order = [number for number in order if (hidden[number].word >= 0).any()]
+        groups = [order[start : start + ROWS_AT_ONCE] for start in range(0, len(order), ROWS_AT_ONCE)]
+        batches = (self._batch([hidden[number] for number in group]) for group in groups)
+        for group, (logits, targets) in zip(groups, asked_logits(self._model, batches), strict=True):
+            words = [first[number] + hidden[number].word[hidden[number].word >= 0] for number in group]
+            losses = cross_entropies(logits, targets).double().cpu().numpy()
+            np.add.at(found, np.concatenate(words), np.stack([losses, np.ones_like(losses)], 1))
+        return found
+
+    def _windows(self, asked: Sequence[Asked], kind: Kind | None, rate: float) -> list[_Hidden]:
+        """Return each text with its words hidden, in the order of ``asked``."""
+        parts = [
+            list(one.text) if kind is None else corrupted(one.text, kind, rate, protected=_kept(one)) for one in asked
+        ]
         encodings = self._tokenizer.encode_batch(["".join(part) for part in parts], False)
         clean = self._tokenizer.encode_batch([one.text for one in asked], False)
         made = []

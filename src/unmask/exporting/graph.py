@@ -48,6 +48,7 @@ def export_graph(model: MaskedLM | TaskModel, path: Path) -> None:
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:
             raise MissingExtra("export", package)
+    graph: nn.Module
     if isinstance(model, MaskedLM):
         graph, extra, outputs = _FillGraph(model), [ASKED, KEPT], [LOGITS, STATES]
     else:
@@ -105,7 +106,7 @@ class _TaskGraph(nn.Module):
             num_asked=0,
         )
         scores: Tensor = self.network(batch)
-        return scores.unflatten(0, input_ids.shape) if self.network.name == "tag" else scores
+        return scores.view(*input_ids.shape, -1) if self.network.name == "tag" else scores
 
 
 def _positions(input_ids: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """A model directory on the hub, sent by the hub's own client. Needs no torch.
 
-What bites: whoever asks for a private model must not find it published, and the hub leaves a model that is there already
-as it is; so it is asked what it made before a file is sent. Where the hub is, and who asks, the client knows
+What bites: whoever asks for a private model must not find it published, and the hub leaves a model that is there
+already as it is; so it is asked what it made before a file is sent. Where the hub is, and who asks, the client knows
 (``HF_ENDPOINT``, ``HF_TOKEN``, ``hf auth login``).
 """
 
@@ -34,7 +34,7 @@ _LOST: Final = 500
 def check_name(name: str) -> None:
     """Raise SettingError where ``name`` can not be ORG/NAME on the hub; nothing is sent."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # bound when it is first used
 
     try:
         validate_repo_id(name)
@@ -97,7 +97,9 @@ def _why(error: BaseException) -> str:
             return f"the hub failed by itself ({status}); push again later"
         if status is not None:
             return _REASONS.get(status) or f"the hub says no ({status}{_in_its_words(cause)})"
-    return f"the hub can not be reached, or is none ({_first_line(causes[-1])})"
+    said = _first_line(causes[-1])
+    other_way = "; try HF_HUB_DISABLE_XET=1" if "xet" in said else ""
+    return f"the hub can not be reached, or is none ({said}){other_way}"
 
 
 def _in_its_words(error: BaseException) -> str:
@@ -115,7 +117,11 @@ def _first_line(error: BaseException) -> str:
 @contextmanager
 def _silent_client() -> Iterator[None]:
     """Keep the client's own bars and warnings of retries off the terminal: a command speaks for itself."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # bound when they are first used
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
     from huggingface_hub.utils.logging import get_verbosity, set_verbosity
 
     before, showed = get_verbosity(), not are_progress_bars_disabled()

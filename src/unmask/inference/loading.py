@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import MissingExtra, ModelError
+from unmask.inference.asks import Engine, TaskEngine
 from unmask.inference.loaded import LoadedModel
-from unmask.inference.predictor import Engine, Predictor
+from unmask.inference.predictor import Predictor
 from unmask.inference.resolve import resolve
 from unmask.inference.resolved import GRAPHS, Resolved
-from unmask.inference.task_predictor import TaskEngine, TaskPredictor
+from unmask.inference.task_predictor import TaskPredictor
 
 ENGINES = ("auto", "torch", *GRAPHS)
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,22 +16,30 @@ from tokenizers import Tokenizer
 
 from unmask.corpus.tokenizer import Vocabulary, parse_tokenizer
 from unmask.errors import ModelError
+from unmask.inference.asks import Answer, Ask, Chance, Engine, Ids, Likeliest, Mean, Question, answered
 from unmask.inference.loaded import LoadedModel
 
-Windows = Sequence[npt.NDArray[np.int32]]
+Ranked = tuple[tuple[int, ...], float]
+"""Tokens in place of a mask, and their log-probability."""
 
 
-class Engine(Protocol):
-    """What runs the network."""
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A hidden place of a window."""
 
-    hidden_size: int
-    max_length: int
+    window: Ids
+    place: int
+    mask_id: int
 
-    def logits(self, windows: Windows, asked: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Return (N, V) logits at one place of each window."""
+    def filled(self, tokens: Sequence[int]) -> Ids:
+        """Return the window with ``tokens`` at the place."""
+        before, behind = np.split(self.window, [self.place])
+        return np.concatenate([before, np.array(tokens, np.int32), behind[1:]])
 
-    def states(self, windows: Windows) -> list[npt.NDArray[np.float32]]:
-        """Return the last states (L, D) of each window."""
+    def chance(self, tokens: Sequence[int], place: int) -> Chance:
+        """Return what asks for token ``place`` of ``tokens``: those before it are seen, it and the rest are hidden."""
+        hidden = [*tokens[:place], *[self.mask_id] * (len(tokens) - place)]
+        return Chance(self.filled(hidden), self.place + place, tokens[place])
 
 
 class Predictor(LoadedModel):
@@ -54,25 +63,56 @@ class Predictor(LoadedModel):
         """Return the likeliest tokens for every mask.
 
         A text with one mask gives a list of ``top_k`` dicts (``score``, ``token``, ``token_str``, ``sequence``), a text
-        with several gives such a list for each. ``targets`` limits the choice to words of one token. Raises ModelError
-        where a text has no mask, a target is not one token or ``top_k`` is out of range.
+        with several gives such a list for each. ``targets`` limits the choice to these words; one of several tokens
+        scores the product of their chances, each seeing those before it and not those behind (Kauf and Ivanova 2023),
+        and has them all under ``tokens``. Raises ModelError where a text has no mask, a target can not be written in
+        this vocabulary or ``top_k`` is out of range.
         """
+        return self._answered(self.filling(texts, top_k, targets))
+
+    def filling(
+        self, texts: Sequence[str], top_k: int = 5, targets: Sequence[str] | None = None
+    ) -> Question[list[Any]]:
+        """Ask what :meth:`fill` asks."""
         if not 1 <= top_k <= self._vocabulary.size:
             raise ModelError(f"top_k must be in [1, {self._vocabulary.size}], the size of the vocabulary, got {top_k}")
         windows = self._windows(self._with_masks, texts)
-        places = [np.flatnonzero(window == self._vocabulary.mask_id) for window in windows]
-        for number, found in enumerate(places, start=1):
-            if not len(found):
+        flat: list[tuple[int, int]] = []
+        for text, window in enumerate(windows):
+            places = np.flatnonzero(window == self._vocabulary.mask_id)
+            flat += [(text, int(place)) for place in places]
+            if not len(places):
                 raise ModelError(
-                    f"text {number} has no {self.mask_token}; write {self.mask_token} where a word is to be found"
+                    f"text {text + 1} has no {self.mask_token}; write {self.mask_token} where a word is to be found"
                 )
-        choice = self._vocabulary.ordinary_ids if targets is None else self._single_tokens(targets)
-        flat = [(text, int(place)) for text, found in enumerate(places) for place in found]
-        logits = self.engine.logits([windows[text] for text, _ in flat], [place for _, place in flat])
+        masks = [Mask(windows[text], place, self._vocabulary.mask_id) for text, place in flat]
+        if targets is None:
+            found = yield [Likeliest(mask.window, mask.place, None, top_k) for mask in masks]
+            ranked = [_ranked(one) for one in found]
+        else:
+            ranked = yield from self._among(masks, self._target_ids(targets), top_k)
         answers: list[list[list[dict[str, Any]]]] = [[] for _ in texts]
-        for (text, place), row in zip(flat, logits, strict=True):
-            answers[text].append(self._best(windows[text], place, row, choice, top_k))
+        for (text, _), mask, best in zip(flat, masks, ranked, strict=True):
+            answers[text].append([self._filled(mask, tokens, chance) for tokens, chance in best])
         return [answer[0] if len(answer) == 1 else answer for answer in answers]
+
+    def _among(
+        self, masks: Sequence[Mask], targets: Sequence[tuple[int, ...]], top_k: int
+    ) -> Question[list[list[Ranked]]]:
+        """Ask how likely each of ``targets`` is at each mask, and rank them by log-probability."""
+        longest = self.engine.max_length
+        if any(len(mask.window) - 1 + max(map(len, targets)) > longest for mask in masks):
+            raise ModelError(f"a text is longer with its target than the {longest} tokens that the model reads: cut it")
+        single = np.array([target[0] for target in targets if len(target) == 1], np.int32)
+        several = [target for target in targets if len(target) > 1]
+        asks: list[Ask] = [Likeliest(mask.window, mask.place, single, len(single)) for mask in masks if len(single)]
+        asks += [mask.chance(target, place) for mask in masks for target in several for place in range(len(target))]
+        found = iter((yield asks))
+        ranked: list[list[Ranked]] = [_ranked(next(found)) if len(single) else [] for _ in masks]
+        for of_mask in ranked:
+            of_mask += [(target, sum(next(found) for _ in target)) for target in several]
+            of_mask.sort(key=lambda pair: -pair[1])
+        return [of_mask[:top_k] for of_mask in ranked]
 
     def score(self, texts: Sequence[str], method: Literal["pll", "word_l2r"] = "pll") -> list[dict[str, float]]:
         """Return the pseudo-log-likelihood of each text in nats: every token hidden once, the logarithms added up.
@@ -81,23 +121,26 @@ class Predictor(LoadedModel):
         Ivanova 2023), so that long words are not flattered. Not the logarithm of a probability: never put it beside a
         causal model's perplexity.
         """
+        return self._answered(self.scoring(texts, method))
+
+    def scoring(
+        self, texts: Sequence[str], method: Literal["pll", "word_l2r"] = "pll"
+    ) -> Question[list[dict[str, float]]]:
+        """Ask what :meth:`score` asks."""
         if method not in ("pll", "word_l2r"):
             raise ModelError(f"method must be one of pll, word_l2r, got {method!r}")
         windows = self._windows(self._plain, texts)
         words = [encoding.word_ids for encoding in self._plain.encode_batch(list(texts), add_special_tokens=False)]
-        masked, asked, truth, text_of = [], [], [], []
+        asks, text_of = [], []
         for text, window in enumerate(windows):
             for place in range(1, len(window) - 1):
                 hidden, end = window.copy(), place + 1
                 while method == "word_l2r" and end < len(window) - 1 and words[text][end - 1] == words[text][place - 1]:
                     end += 1
                 hidden[place:end] = self._vocabulary.mask_id
-                masked.append(hidden)
-                asked.append(place)
-                truth.append(int(window[place]))
+                asks.append(Chance(hidden, place, int(window[place])))
                 text_of.append(text)
-        logits = self.engine.logits(masked, asked)
-        found = _log_softmax(logits)[np.arange(len(truth)), truth]
+        found = yield asks
         where = np.array(text_of, np.int64)
         totals = np.bincount(where, weights=found, minlength=len(texts))
         counts = np.bincount(where, minlength=len(texts))
@@ -115,7 +158,11 @@ class Predictor(LoadedModel):
 
         That is what sentence-transformers computes of the exported model.
         """
-        vectors = [state.mean(0) for state in self.engine.states(self._windows(self._plain, texts))]
+        return self._answered(self.embedding(texts))
+
+    def embedding(self, texts: Sequence[str]) -> Question[npt.NDArray[np.float32]]:
+        """Ask what :meth:`embed` asks."""
+        vectors = yield [Mean(window) for window in self._windows(self._plain, texts)]
         return np.stack(vectors) if vectors else np.empty((0, self.engine.hidden_size), np.float32)
 
     def _windows(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
@@ -130,42 +177,33 @@ class Predictor(LoadedModel):
             windows.append(np.array([first, *encoding.ids, last], np.int32))
         return windows
 
-    def _single_tokens(self, words: Sequence[str]) -> npt.NDArray[np.int32]:
+    def _target_ids(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         ids = []
         for word, encoding in zip(words, self._plain.encode_batch(list(words), add_special_tokens=False), strict=True):
-            if len(encoding) != 1 or encoding.ids[0] == self._vocabulary.unk_id:
+            if not encoding.ids or self._vocabulary.unk_id in encoding.ids:
                 raise ModelError(
-                    f"target {word!r} is not one token of this model ({' '.join(encoding.tokens) or 'nothing'})"
+                    f"target {word!r} can not be written in this vocabulary ({' '.join(encoding.tokens) or 'nothing'})"
                 )
-            ids.append(encoding.ids[0])
-        return np.array(ids, np.int32)
+            ids.append(tuple(encoding.ids))
+        if not ids:
+            raise ModelError("targets must name a word at least, got none; leave it out to choose among all")
+        return ids
 
-    def _best(
-        self,
-        window: npt.NDArray[np.int32],
-        place: int,
-        logits: npt.NDArray[np.float32],
-        choice: npt.NDArray[np.int32],
-        top_k: int,
-    ) -> list[dict[str, Any]]:
-        probability = np.exp(_log_softmax(logits[None])[0])[choice]
-        answers = []
-        for best in np.argsort(-probability, kind="stable")[:top_k]:
-            token, filled = int(choice[best]), window[1:-1].copy()
-            filled[place - 1] = token
-            decoded = self._with_masks.decode([token])
-            answers.append(
-                {
-                    "score": float(probability[best]),
-                    "token": token,
-                    "token_str": decoded.strip() or decoded,  # a token may be a space
-                    "sequence": self._with_masks.decode(filled.tolist(), skip_special_tokens=False),
-                }
-            )
-        return answers
+    def _filled(self, mask: Mask, tokens: tuple[int, ...], chance: float) -> dict[str, Any]:
+        """Return one answer for a mask; ``chance`` is a log-probability."""
+        decoded = self._with_masks.decode(list(tokens))
+        return {
+            "score": math.exp(chance),
+            "token": tokens[0],
+            "token_str": decoded.strip() or decoded,  # a token may be a space
+            "sequence": self._with_masks.decode(mask.filled(tokens)[1:-1].tolist(), skip_special_tokens=False),
+            **({"tokens": list(tokens)} if len(tokens) > 1 else {}),
+        }
+
+    def _answered(self, question: Question[Answer]) -> Answer:
+        return answered(question, self.engine, self._vocabulary.ordinary_ids)
 
 
-def _log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+def _ranked(likeliest: tuple[Ids, npt.NDArray[np.float64]]) -> list[Ranked]:
+    """Return single tokens and their log-probabilities, as an engine answers them, in pairs."""
+    return [((token,), chance) for token, chance in zip(*(part.tolist() for part in likeliest), strict=True)]

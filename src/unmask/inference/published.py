@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from unmask import files
+from unmask.corpus.beside import BYTE_VOCABULARY, MERGES, VOCABULARY, tokenizer_file
 from unmask.corpus.tokenizer import load_tokenizer, vocabulary_of
 from unmask.errors import ModelError
 from unmask.inference import model_directory
@@ -40,6 +41,9 @@ _TEXTS: Final = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    VOCABULARY,
+    BYTE_VOCABULARY,
+    MERGES,
     model_directory.NAME,
 )
 
@@ -79,7 +83,7 @@ def from_folder(folder: Path, name: str | None = None) -> Resolved:
         config=config,
         weights=_weights(folder, is_needed=not graphs),
         tokenizer=tokenizer,
-        tokenizer_file=folder / "tokenizer.json",
+        tokenizer_file=tokenizer_file(folder),
         vocabulary=vocabulary,
         origin={"path": name or str(folder), "kind": "published", "model_type": values["model_type"]},
         task=task,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from unmask.corpus.tokenizer import Vocabulary
 from unmask.errors import ModelError
+from unmask.inference.asks import Answer, Question, Score, TaskEngine, answered
 from unmask.inference.encoding import Window, WindowMaker, Word
 from unmask.inference.loaded import LoadedModel
 from unmask.stats.calibration import probabilities
@@ -29,13 +30,6 @@ Floats = npt.NDArray[np.float32]
 
 WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
 """What counts as a word of a text that comes without words."""
-
-
-class TaskEngine(Protocol):
-    """What runs a task's network."""
-
-    def scores(self, windows: Sequence[Window]) -> list[Floats]:
-        """Return the scores of each window: classify (C,), tag (A, C), answer (L, 2), embed (D,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +54,14 @@ class TaskPredictor(LoadedModel):
 
     def classify(self, texts: Sequence[str], pairs: Sequence[str | None] | None = None) -> list[list[dict[str, Any]]]:
         """Return for every text its labels with their ``score``, the likeliest first; with ``pairs`` of two texts."""
+        return self._answered(self.classifying(texts, pairs))
+
+    def classifying(
+        self, texts: Sequence[str], pairs: Sequence[str | None] | None = None
+    ) -> Question[list[list[dict[str, Any]]]]:
+        """Ask what :meth:`classify` asks."""
         self._must_be("classify")
-        scores = self.text_scores(self.maker.texts(texts, pairs))
+        scores = self._stacked((yield _scores_of(self.maker.texts(texts, pairs))))
         chances = probabilities(scores, self.block.temperature, multi_label=self.block.multi_label)
         return [
             [
@@ -77,10 +77,18 @@ class TaskPredictor(LoadedModel):
         ``words`` says which code points of each text are its words; where it is not given, runs of letters and single
         signs are. The score is the mean probability of the entity's tags.
         """
+        return self._answered(self.tagging(texts, words))
+
+    def tagging(
+        self, texts: Sequence[str], words: Sequence[Sequence[Word]] | None = None
+    ) -> Question[list[list[dict[str, Any]]]]:
+        """Ask what :meth:`tag` asks."""
         self._must_be("tag")
         spans = words if words is not None else [[found.span() for found in WORD.finditer(text)] for text in texts]
+        windows = self.maker.words(texts, spans)
+        by_word = self._by_word(windows, (yield _scores_of(windows)), [len(places) for places in spans])
         found = []
-        for text, places, scores in zip(texts, spans, self.word_scores(texts, spans), strict=True):
+        for text, places, scores in zip(texts, spans, by_word, strict=True):
             tags = best_tags(scores, self.block.labels)
             chances = probabilities(scores, self.block.temperature)
             chance = [chances[word, self.block.labels.index(tag)] for word, tag in enumerate(tags)]
@@ -109,10 +117,17 @@ class TaskPredictor(LoadedModel):
         An answer is a piece of its context. An empty answer from 0 to 0 says that there is none. Scores are
         probabilities among the answers looked at.
         """
+        return self._answered(self.answering(questions, contexts, top_k))
+
+    def answering(
+        self, questions: Sequence[str], contexts: Sequence[str], top_k: int = 1
+    ) -> Question[list[list[dict[str, Any]]]]:
+        """Ask what :meth:`answer` asks."""
         self._must_be("answer")
         if len(questions) != len(contexts):
             raise ModelError(f"every question needs a context: got {len(questions)} and {len(contexts)}")
-        found = self.answers(self.maker.contexts(questions, contexts), len(questions))
+        windows = self.maker.contexts(questions, contexts)
+        found = self._by_question(windows, (yield _scores_of(windows)), len(questions))
         return [
             [
                 {"answer": context[span.start : span.end], "score": chance, "start": span.start, "end": span.end}
@@ -123,14 +138,17 @@ class TaskPredictor(LoadedModel):
 
     def embed(self, texts: Sequence[str]) -> Floats:
         """Return (N, D) float32, of length one where the block says so."""
+        return self._answered(self.embedding(texts))
+
+    def embedding(self, texts: Sequence[str]) -> Question[Floats]:
+        """Ask what :meth:`embed` asks."""
         self._must_be("embed")
-        vectors = self.text_scores(self.maker.texts(texts))
+        vectors = self._stacked((yield _scores_of(self.maker.texts(texts))))
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True) if self.block.normalize else vectors
 
     def text_scores(self, windows: Sequence[Window]) -> Floats:
         """Return (N, C) or (N, D): what the network says of texts, one window each."""
-        scores = self.engine.scores(windows)
-        return np.stack(scores) if scores else np.empty((0, len(self.block.labels)), np.float32)
+        return self._stacked(self.engine.scores(windows))
 
     def word_scores(self, texts: Sequence[str], words: Sequence[Sequence[Word]]) -> list[Floats]:
         """Return (W, C) of the words of each text; a word without a token is outside of everything."""
@@ -138,18 +156,27 @@ class TaskPredictor(LoadedModel):
 
     def scores_of_words(self, windows: Sequence[Window], num_words: Sequence[int]) -> list[Floats]:
         """Return (W, C) of the words of each text from its ``windows``."""
-        silent = np.full(len(self.block.labels), -100.0, np.float32)
-        silent[self.block.labels.index(OUTSIDE)] = 0.0
-        found = [np.tile(silent, (count, 1)) for count in num_words]
-        for window, scores in zip(windows, self.engine.scores(windows), strict=True):
-            found[window.example][window.words] = scores
-        return found
+        return self._by_word(windows, self.engine.scores(windows), num_words)
 
     def answers(self, windows: Sequence[Window], num_questions: int) -> list[Answered]:
         """Return the best answers to each question from its ``windows``, which stand together."""
-        scored = zip(windows, self.engine.scores(windows), strict=True)
+        return self._by_question(windows, self.engine.scores(windows), num_questions)
+
+    def _stacked(self, scores: Sequence[Floats]) -> Floats:
+        return np.stack(scores) if scores else np.empty((0, len(self.block.labels)), np.float32)
+
+    def _by_word(self, windows: Sequence[Window], scored: Sequence[Floats], num_words: Sequence[int]) -> list[Floats]:
+        silent = np.full(len(self.block.labels), -100.0, np.float32)
+        silent[self.block.labels.index(OUTSIDE)] = 0.0
+        found = [np.tile(silent, (count, 1)) for count in num_words]
+        for window, scores in zip(windows, scored, strict=True):
+            found[window.example][window.words] = scores
+        return found
+
+    def _by_question(self, windows: Sequence[Window], scored: Sequence[Floats], num_questions: int) -> list[Answered]:
         found = [Answered([], 0.0)] * num_questions
-        for example, of_question in groupby(scored, key=lambda pair: pair[0].example):
+        pairs = zip(windows, scored, strict=True)
+        for example, of_question in groupby(pairs, key=lambda pair: pair[0].example):
             best = [best_spans(scores, window.spans, _TRIED) for window, scores in of_question]
             found[example] = Answered(*merged(best, _TRIED))
         return found
@@ -164,11 +191,19 @@ class TaskPredictor(LoadedModel):
         chances = probabilities(np.array([span.score for span in spans]), self.block.temperature)
         return list(zip(spans, map(float, chances), strict=True))
 
+    def _answered(self, question: Question[Answer]) -> Answer:
+        return answered(question, self.engine, _NO_WORDS)
+
     def _must_be(self, name: str) -> None:
         if self.block.name != name:
             self._refuse(name)
 
 
+def _scores_of(windows: Sequence[Window]) -> list[Score]:
+    return [Score(window) for window in windows]
+
+
+_NO_WORDS = np.empty(0, np.int32)
 _TRIED = 20  # answers of a question that are told apart
 
 

@@ -11,8 +11,9 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from unmask.model.attention import Attention, sights
+from unmask.model.attention import Attention, Sight, sights
 from unmask.model.config import EncoderConfig, Family
 from unmask.model.layers import (
     FeedForward,
@@ -75,6 +76,9 @@ BRICKS: Final[dict[Family, Bricks]] = {
 class Encoder(nn.Module):
     """A bidirectional encoder over packed rows; parameters are named as in ModernBERT, whichever the family."""
 
+    gradient_checkpointing = False
+    """Whether layers keep only what they read and compute the rest again on the way back (Chen et al. 2016)."""
+
     def __init__(self, config: EncoderConfig) -> None:
         """Assemble the encoder that ``config`` describes; its weights are torch's defaults until ``initialise``."""
         super().__init__()
@@ -111,10 +115,16 @@ class Encoder(nn.Module):
         seen = sights(segment, positions, self.config, _matmul_dtype(hidden))
         *below, last = zip(self.config.layer_kinds, self.layers, strict=True)
         for kind, layer in below:
-            hidden = layer(hidden, seen[kind])
+            hidden = self._through(layer, hidden, seen[kind])
         kind, layer = last
-        normed: Tensor = self.final_norm(layer(hidden, seen[kind], places))
+        normed: Tensor = self.final_norm(self._through(layer, hidden, seen[kind], places))
         return normed
+
+    def _through(self, layer: nn.Module, hidden: Tensor, seen: Sight, places: Tensor | None = None) -> Tensor:
+        if not (self.gradient_checkpointing and torch.is_grad_enabled()):
+            return layer(hidden, seen, places)  # type: ignore[no-any-return]  # modules are untyped
+        # Nothing in a layer is drawn by chance, so no state of chance has to be kept for the second time.
+        return checkpoint(layer, hidden, seen, places, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
 
 
 def _matmul_dtype(hidden: Tensor) -> torch.dtype:

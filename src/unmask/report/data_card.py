@@ -28,22 +28,17 @@ def data_card(corpus: Json | None) -> Section | None:
     """Return the section on a corpus from its manifest, None where there is no manifest."""
     if not corpus:
         return None
-    blocks: list[Block] = [Prose(_summary(corpus))]
-    blocks += [table for table in (_sources(corpus), _documents(corpus), _splits(corpus), _refused(corpus)) if table]
-    leak = number(at(corpus, "overlap_8gram", "validation"))
+    blocks: list[Block] = [Prose(summary(corpus))]
+    blocks += [table for table in (_sources(corpus), documents(corpus), splits(corpus), _refused(corpus)) if table]
+    leak = overlap(corpus)
     if leak is not None:
-        blocks.append(
-            Prose(
-                f"Overlap: {percent(leak)} of the 8-grams in the validation text also occur in the training text. "
-                f"{_why_overlap(corpus)} It makes held-out figures look better than they would be on text of another "
-                "origin."
-            )
-        )
+        blocks.append(Prose(leak))
     blocks.append(_identity(corpus))
     return Section("data", "Data card", blocks)
 
 
-def _summary(corpus: Json) -> str:
+def summary(corpus: Json) -> str:
+    """Return what the corpus is, in a sentence."""
     return (
         "What the encoder was trained and measured on: "
         f"{decimals(at(corpus, 'documents', 'kept'), 0)} documents, written in a vocabulary of "
@@ -63,6 +58,17 @@ def _identity(corpus: Json) -> Details:
 def _near_duplicates_were_sought(corpus: Json) -> bool:
     threshold = number(at(corpus, "settings", "corpus", "near_duplicates"))
     return threshold is None or threshold < 1
+
+
+def overlap(corpus: Json) -> str | None:
+    """Say how much of the validation text is in the training text too; None where that was not measured."""
+    leak = number(at(corpus, "overlap_8gram", "validation"))
+    if leak is None:
+        return None
+    return (
+        f"Overlap: {percent(leak)} of the 8-grams in the validation text also occur in the training text. "
+        f"{_why_overlap(corpus)} It makes held-out figures look better than they would be on text of another origin."
+    )
 
 
 def _why_overlap(corpus: Json) -> str:
@@ -88,7 +94,8 @@ def weight_text(weight: object) -> str:
     return "natural" if value is None else f"{value:g}"
 
 
-def _documents(corpus: Json) -> Table | None:
+def documents(corpus: Json) -> Table | None:
+    """Return how many documents were read, dropped and kept."""
     names = {
         "read": "read",
         "exact_duplicates": "dropped: the same text again",
@@ -102,7 +109,8 @@ def _documents(corpus: Json) -> Table | None:
     return Table("Documents", ("Documents", "Count"), rows) if rows else None
 
 
-def _splits(corpus: Json) -> Table | None:
+def splits(corpus: Json) -> Table | None:
+    """Return what is in train, validation and test."""
     found = {name: split for name in SPLITS if (split := at(corpus, "splits", name)) is not None}
     if not found:
         return None

@@ -66,7 +66,7 @@ def learning_curve(metrics: Sequence[Json], evaluation: Json | None) -> Section:
 
 
 def _curve(found: Sequence[Json], limit: Figure | None) -> Chart:
-    x, unit = _tokens(found)
+    x, unit = tokens_axis(found)
     series = [
         Series(label=name, x=x, y=[number(line.get(name)) for line in found], colour=f"series-{place}", markers=True)
         for place, name in enumerate(CATEGORIES, start=1)
@@ -128,7 +128,7 @@ def _loss(found: Sequence[Json]) -> Chart:
     """Draw the training loss; of a long run each point is the mean of some records, so that the page stays small."""
     size = math.ceil(len(found) / MOST_POINTS)
     groups = [found[start : start + size] for start in range(0, len(found), size)]
-    x, unit = _tokens([group[-1] for group in groups])
+    x, unit = tokens_axis([group[-1] for group in groups])
     losses = [[loss for line in group if (loss := number(line.get("loss"))) is not None] for group in groups]
     means = [statistics.fmean(group) if group else None for group in losses]
     finite = [mean for mean in means if mean is not None]
@@ -147,7 +147,7 @@ def _loss(found: Sequence[Json]) -> Chart:
     )
 
 
-def _tokens(found: Sequence[Json]) -> tuple[list[float], str]:
+def tokens_axis(found: Sequence[Json]) -> tuple[list[float], str]:
     """Return the tokens seen at each line and the unit that they are in, as the end of an axis label."""
     tokens = [number(line["tokens"]) or 0.0 for line in found]
     for size, unit in ((1e9, " (billions)"), (1e6, " (millions)"), (1e3, " (thousands)")):
@@ -182,11 +182,16 @@ def _speed(found: Sequence[Json], run: Json) -> list[Block]:
     """Return tiles on speed: the first record is left out where there are others, as it holds the warming up."""
     speeds = [speed for line in found if (speed := number(line.get("tokens_per_second"))) is not None]
     speeds = speeds[1:] or speeds
+    used = [share for line in found if (share := number(line.get("utilisation"))) is not None]
+    used = used[1:] or used
     waits = [wait for line in found if (wait := number(line.get("loader_wait"))) is not None]
     tiles = []
     if speeds:
         hint = f"median; {min(speeds):,.0f} to {max(speeds):,.0f} after the first record"
         tiles.append(Tile("Speed", f"{statistics.median(speeds):,.0f}", "tokens/s", hint))
+    if used:
+        hint = "of the fastest matrix products here, median; padding and what is computed twice do not count"
+        tiles.append(Tile("Utilisation", percent(statistics.median(used)), hint=hint))
     if waits:
         hint = "of the training time was spent waiting, mean of the records"
         tiles.append(Tile("Waiting for data", percent(statistics.fmean(waits)), hint=hint))

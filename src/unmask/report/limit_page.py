@@ -44,7 +44,7 @@ def render_limit(found: Json, run: Json, metrics: Sequence[Json]) -> str:
     name = SOURCE_WORDS[source["name"]]
     return render_page(
         Page(
-            title=f"{percent(captured.value)} of the way to the limit",
+            title=f"{percent(max(0.0, captured.value))} of the way to the limit",
             kicker=f"{name} of {source['symbols']} symbols",
             lead=(
                 f"The text is drawn from {name} that is known in full, so the least loss that any model can reach is "

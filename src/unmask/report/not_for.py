@@ -7,30 +7,39 @@ from __future__ import annotations
 
 from unmask.report.html import Json, Listing, Section, at
 
+EVERY_MODEL = (
+    ("Writing text.", "It fills gaps from both sides; it does not continue a sentence."),
+    (
+        "Publishing what must stay private.",
+        "What stood in the training text, names and secrets included, can come out of the encoder again.",
+    ),
+    (
+        "Small differences.",
+        "This is one seed. Intervals cover the choice of what was measured on, not the luck of a training run.",
+    ),
+)
+"""What no encoder is for, whatever it was trained to."""
+LANGUAGE_MODEL = (
+    (
+        "Decisions as it stands.",
+        "It is no classifier, tagger or search engine until it has been fine-tuned and measured as one.",
+    ),
+    ("Claims about other text.", "Every figure holds for the corpus in the data card and text like it."),
+    ("Facts.", "A likely word is not a true one: probabilities say what such text would have there."),
+)
+"""What an encoder is not for that was pre-trained and no more."""
+
 
 def not_for(evaluation: Json | None) -> Section:
     """Return the section; without a final evaluation it says that too."""
     items = [
-        ("Writing text.", "It fills gaps from both sides; it does not continue a sentence."),
-        (
-            "Decisions as it stands.",
-            "It is no classifier, tagger or search engine until it has been fine-tuned and measured as one.",
-        ),
-        ("Claims about other text.", "Every figure holds for the corpus in the data card and text like it."),
+        *EVERY_MODEL,
+        *LANGUAGE_MODEL,
         (
             "Training losses side by side.",
             "They are comparable at one mask rate only; compare frozen evaluations instead.",
         ),
-        ("Facts.", "A likely word is not a true one: probabilities say what such text would have there."),
-        (
-            "Publishing what must stay private.",
-            "What stood in the training text, names and secrets included, can come out of the encoder again.",
-        ),
         ("A ceiling.", "It is what this much training gave; nothing here says what more of it would."),
-        (
-            "Small differences.",
-            "This is one seed. Intervals cover the choice of documents, not the luck of a training run.",
-        ),
     ]
     if at(evaluation, "mlm") is None:
         items.append(

@@ -13,7 +13,9 @@ from typing import Any
 
 from unmask.report.accuracy import accuracy
 from unmask.report.charts import Bar, BarRow, bar_chart
+from unmask.report.copying import copying
 from unmask.report.data_card import data_card
+from unmask.report.forgetting import forgetting
 from unmask.report.html import (
     Block,
     Details,
@@ -37,11 +39,12 @@ from unmask.report.html import (
     render_page,
     short_count,
 )
-from unmask.report.learning import learning_curve, lines, training
+from unmask.report.learning import learning_curve, training
 from unmask.report.masking import masking
 from unmask.report.not_for import not_for
 from unmask.report.passages import passages
 from unmask.report.sources import by_source
+from unmask.report.standing import Standing, standing_of, verdict
 
 FOOTER = (
     "Figures in square brackets are intervals. A nat is a unit of surprise: each nat less makes the right token 2.7 "
@@ -66,42 +69,23 @@ class RunData:
     corpus: Json | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where the encoder stands at [MASK] positions of held-out text, in nats per token, beside its reference levels."""
-
-    masked: Figure
-    unigram: Figure | None
-    limit: Figure | None
-    gap: Figure | None  # nats by which the encoder is better than the unigram line; paired where it has an interval
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the gap is told apart from none: by its own interval, or else by the two intervals lying apart."""
-        if self.gap is None or self.unigram is None:
-            return False
-        if self.gap.interval is not None:
-            return self.gap.interval[0] > 0 or self.gap.interval[1] < 0
-        ours = self.masked.interval or (self.masked.value, self.masked.value)
-        theirs = self.unigram.interval or (self.unigram.value, self.unigram.value)
-        return ours[1] < theirs[0] or theirs[1] < ours[0]
-
-
 def render_run(data: RunData) -> str:
     """Return the report of a run as one HTML document. Raises MissingExtra where matplotlib is not installed."""
-    standing = _standing(data)
+    standing = standing_of(data.evaluation, data.metrics)
     sections = [
         learning_curve(data.metrics, data.evaluation),
+        forgetting(data.metrics, data.evaluation),
         accuracy(data.evaluation),
         _fills(data),
         masking(data.run, data.settings),
         training(data.metrics, data.run),
+        copying(data.metrics, data.settings),
         by_source(data.metrics, data.evaluation, data.corpus),
         data_card(data.corpus),
         not_for(data.evaluation),
         _settings(data),
     ]
-    title, lead = _verdict(standing)
+    title, lead = verdict(standing)
     return render_page(
         Page(
             title=title,
@@ -112,50 +96,6 @@ def render_run(data: RunData) -> str:
             footer=FOOTER,
         )
     )
-
-
-def _standing(data: RunData) -> Standing | None:
-    """Return the final evaluation's figures, or those of the last evaluation on the way, which have no intervals."""
-    mlm = at(data.evaluation, "mlm")
-    masked, unigram = read_figure(at(mlm, "cross_entropy", "masked")), read_figure(at(mlm, "unigram", "masked"))
-    if masked is None:
-        last = next(reversed(lines(data.metrics, "evaluation")), None)
-        masked, unigram = read_figure(at(last, "masked")), read_figure(at(last, "unigram", "masked"))
-    if masked is None:
-        return None
-    gap = read_figure(at(mlm, "gap"))
-    if gap is None and unigram is not None:
-        gap = Figure(unigram.value - masked.value)
-    return Standing(masked, unigram, read_figure(at(mlm, "limit", "cross_entropy", "masked")), gap)
-
-
-def _verdict(standing: Standing | None) -> tuple[str, str]:
-    """Return the title and the sentence below it: what the figures say to somebody who has to decide."""
-    if standing is None:
-        return (
-            "Not evaluated yet",
-            "This run holds no evaluation, so nothing can be said about how good its encoder is.",
-        )
-    ours = f"{standing.masked.text()} nats per token"
-    if standing.unigram is None or standing.gap is None:
-        return f"Cross entropy {standing.masked.text()}", f"At hidden tokens of held-out text the encoder needs {ours}."
-    there = "At hidden tokens of held-out text the encoder"
-    guesser = "a guesser who knows only how often each token occurs"
-    figures = f"Its cross entropy there is {ours}; guessing by frequency has {standing.unigram.text()}."
-    size = abs(standing.gap.value)
-    nats = f"{size:.1f}" if size >= 1 else f"{size:.2f}"
-    times = math.exp(min(size, 50.0))
-    ratio = f"{times:.0f} times" if times >= 9.5 else f"{times:.1f} times"
-    if not standing.is_clear:
-        title = "Not shown to be better than guessing by frequency"
-        finding = f"{there} and {guesser} differ by {nats} nats, too little for this evaluation to tell them apart."
-    elif standing.gap.value < 0:
-        title = f"{nats} nats worse than guessing by frequency"
-        finding = f"{there} finds the right token {ratio} less probable, on average, than {guesser}."
-    else:
-        title = f"{nats} nats better than guessing by frequency"
-        finding = f"{there} finds the right token {ratio} as probable, on average, as {guesser}."
-    return title, f"{finding} {figures}"
 
 
 def _kicker(run: Json) -> str:

@@ -84,7 +84,7 @@ def _likelihood(found: Json) -> Section:
 def _minimal_pairs(found: Json) -> Section:
     text = (
         "Pairs of sentences that differ in one point; right is who finds the acceptable one more expected. A tie "
-        f"counts one half. Hiding the rest of a word changes the verdict on {percent(found.get('flipped'))} of the pairs."
+        f"counts one half. Hiding the rest of a word changes {percent(found.get('flipped'))} of the verdicts."
     )
     bars = [
         BarRow(SCORERS.get(name, name), [_share_bar(figure, "series-1" if name in ("pll", "word_l2r") else "muted")])

@@ -6,6 +6,7 @@ What bites: a figure on the examples that chose the weights is no test figure, a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from unmask.report.charts import Bar, BarRow, Chart, Series, bar_chart, line_chart
@@ -32,6 +33,11 @@ from unmask.report.html import (
 from unmask.report.run_page import FOOTER
 from unmask.report.task_words import BESIDE, FIGURES, TASKS, capital, recipe
 
+ON_FLOORS = (
+    "A floor is what is reached without any network, a control what this network reaches without what is claimed for "
+    "it. A model is worth its cost by what it is above the highest of them."
+)
+
 
 def render_task(run: Json, settings: Json, metrics: Sequence[Json], evaluation: Json) -> str:
     """Return the report of a fine-tuning as one HTML document. Raises MissingExtra where matplotlib is missing."""
@@ -45,7 +51,7 @@ def render_task(run: Json, settings: Json, metrics: Sequence[Json], evaluation: 
         Page(
             title=f"{name} {ABSENT if reached is None else f'{reached.value:.3f}'}",
             kicker=_kicker(run, task),
-            lead=f"{_standing(task, headline)}{chosen_by}",
+            lead=f"{beside_scratch(task, headline)}{chosen_by}",
             opening=[_tiles(task, held_out)],
             sections=[section for section in sections if section is not None],
             footer=FOOTER,
@@ -59,7 +65,7 @@ def _kicker(run: Json, task: object) -> str:
     return " \u00b7 ".join([*parts, f"{parameters / 1e6:.1f} million parameters"] if parameters else parts)
 
 
-def _standing(task: object, headline: str) -> str:
+def beside_scratch(task: object, headline: str) -> str:
     """Say in a sentence what pre-training brought, by the control from scratch, where there is one."""
     control = read_figure(at(task, "controls", "scratch", "difference"))
     name = FIGURES.get(headline, headline)
@@ -90,38 +96,61 @@ def _tiles(task: object, held_out: str) -> Tiles:
     return Tiles(tiles)
 
 
-def _reached(task: object, headline: str) -> Section:
-    """Return the model beside floors and controls."""
-    rows, table = [], []
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What was reached by one way: this model, or what stands beside it."""
+
+    label: str
+    figure: Figure
+    colour: str = "muted"
+    difference: Figure | None = None
+    """This model minus it, paired."""
+
+
+def reached(task: object, headline: str) -> list[Reached]:
+    """Return what this model reached, then what a probe, each control and each floor did."""
+    found: list[Reached] = []
     ours = read_figure(at(task, "figures", headline))
     if ours is not None:
-        rows.append(BarRow("this model", [_bar(ours, "series-1")]))
-        table.append(("this model", ours.text(), ABSENT))
+        found.append(Reached("this model", ours, "series-1"))
     probed = read_figure(at(task, "probe", headline))
     if probed is not None:
-        rows.append(BarRow(BESIDE["probe"], [_bar(probed, "series-2")]))
-        table.append((BESIDE["probe"], probed.text(), ABSENT))
+        found.append(Reached(BESIDE["probe"], probed, "series-2"))
     for group in ("controls", "floors"):
-        found = at(task, group)
-        for name, value in found.items() if isinstance(found, Mapping) else ():
+        beside = at(task, group)
+        for name, value in beside.items() if isinstance(beside, Mapping) else ():
             figure = read_figure(at(value, headline) if group == "floors" else at(value, "value"))
-            if figure is None:
-                continue
-            label = f"{BESIDE.get(str(name), str(name))} ({group[:-1]})"
-            rows.append(BarRow(label, [_bar(figure, "muted")]))
-            difference = read_figure(at(value, "difference"))
-            table.append((label, figure.text(), ABSENT if difference is None else difference.text()))
+            if figure is not None:
+                label = f"{BESIDE.get(str(name), str(name))} ({group[:-1]})"
+                found.append(Reached(label, figure, difference=read_figure(at(value, "difference"))))
+    return found
+
+
+def reached_table(task: object, headline: str) -> Table:
+    """Return the same as a table."""
     name = FIGURES.get(headline, headline)
-    text = (
-        "A floor is what is reached without any network, a control what this network reaches without what is claimed "
-        "for it. A model is worth its cost by what it is above the highest of them."
-    )
-    blocks: list[Block] = [Prose(text)]
-    if rows:
-        said = "; ".join(f"{label}: {value}" for label, value, _ in table)
-        title = f"{capital(name)} on held-out examples: more is better"
-        blocks.append(bar_chart("reached", title=title, description=said, x_label=name, rows=rows))
-    blocks.append(Details("The figures behind the chart", [Table(name, ("", name, "this model minus it"), table)]))
+    rows = [
+        (one.label, one.figure.text(), ABSENT if one.difference is None else one.difference.text())
+        for one in reached(task, headline)
+    ]
+    return Table(name, ("", name, "this model minus it"), rows)
+
+
+def _reached(task: object, headline: str) -> Section:
+    """Return the model beside floors and controls."""
+    table, name = reached_table(task, headline), FIGURES.get(headline, headline)
+    blocks: list[Block] = [Prose(ON_FLOORS)]
+    if table.rows:
+        blocks.append(
+            bar_chart(
+                "reached",
+                title=f"{capital(name)} on held-out examples: more is better",
+                description="; ".join(f"{label}: {value}" for label, value, _ in table.rows),
+                x_label=name,
+                rows=[BarRow(one.label, [_bar(one.figure, one.colour)]) for one in reached(task, headline)],
+            )
+        )
+    blocks.append(Details("The figures behind the chart", [table]))
     return Section("reached", "What was reached, and without", blocks)
 
 
@@ -135,14 +164,7 @@ def _trust(task: object) -> Section | None:
     trust = at(task, "trust")
     if not isinstance(trust, Mapping):
         return None
-    error = {name: read_figure(at(trust, name, "ece")) for name in ("raw", "fitted")}
-    temperature = decimals(at(trust, "fitted", "temperature"))
-    said = ", ".join(f"{name} {figure.text()}" for name, figure in error.items() if figure is not None)
-    text = (
-        f"A probability can be believed where it is right as often as it says. Scores are divided by a temperature of "
-        f"{temperature}, fitted on the development examples and stored with the model. Calibration error, as it came "
-        f"and fitted: {said}.{_beside_perfect(trust)}"
-    )
+    text = calibration_words(trust)
     limits = at(trust, "coverage_at_risk")
     rows = [
         (
@@ -161,6 +183,18 @@ def _trust(task: object) -> Section | None:
     )
     blocks: list[Block] = [Prose(text), _reliability(trust), _coverage(trust), Table("Abstaining", columns, rows)]
     return Section("trust", "Can its probabilities be believed?", blocks)
+
+
+def calibration_words(trust: Mapping[str, Any]) -> str:
+    """Say whether the probabilities of a task can be believed."""
+    error = {name: read_figure(at(trust, name, "ece")) for name in ("raw", "fitted")}
+    temperature = decimals(at(trust, "fitted", "temperature"))
+    said = ", ".join(f"{name} {figure.text()}" for name, figure in error.items() if figure is not None)
+    return (
+        f"A probability can be believed where it is right as often as it says. Scores are divided by a temperature of "
+        f"{temperature}, fitted on the development examples and stored with the model. Calibration error, as it came "
+        f"and fitted: {said}.{_beside_perfect(trust)}"
+    )
 
 
 def _beside_perfect(trust: Mapping[str, Any]) -> str:

@@ -41,25 +41,12 @@ def parse_budget(text: str) -> Budget:
     return Budget(tokens=int(number)) if unit == "tok" else Budget(steps=int(number))
 
 
-def steps_for(
-    budget: Budget,
-    *,
-    step_tokens: float,
-    run_step: Callable[[int], None],
-    overhead_seconds: float,
-    clock: Callable[[], float] = time.perf_counter,
-) -> int:
-    """Return the number of steps that ``budget`` pays for, at least one.
+def timed_steps(run_step: Callable[[int], None], clock: Callable[[], float] = time.perf_counter) -> tuple[float, float]:
+    """Return the seconds that a step takes, the median of a few, and the seconds that it took to find out.
 
-    ``step_tokens`` real tokens pass in a step, ``run_step(n)`` runs the n-th trial step, ``overhead_seconds`` is what
-    evaluation and saving will take; the time of the trial steps themselves is part of the budget. ``clock`` tells the
-    seconds: processes that take the steps together must read the same one.
+    ``run_step(n)`` runs the n-th trial step. ``clock`` tells the seconds: processes that take the steps together must
+    read the same one.
     """
-    if budget.steps is not None:
-        return budget.steps
-    if budget.tokens is not None:
-        return max(1, round(budget.tokens / step_tokens))
-    assert budget.seconds is not None
     start, seconds = clock(), []
     for number in range(_WARM + _MOST):
         before = clock()
@@ -68,5 +55,21 @@ def steps_for(
         seconds.append(now - before)
         if len(seconds) >= _WARM + _LEAST and now - start > _ENOUGH_SECONDS:
             break
-    left = budget.seconds - overhead_seconds - (clock() - start)
-    return max(1, int(left / statistics.median(seconds[_WARM:])))
+    return statistics.median(seconds[_WARM:]), clock() - start
+
+
+def steps_for(
+    budget: Budget, *, step_tokens: float, pace: Callable[[], tuple[float, float]], overhead_seconds: float
+) -> int:
+    """Return the number of steps that ``budget`` pays for, at least one.
+
+    ``step_tokens`` real tokens pass in a step, ``pace`` is what :func:`timed_steps` returns, asked of a budget in time
+    alone and itself a part of it, as is ``overhead_seconds``: what evaluation and saving will take.
+    """
+    if budget.steps is not None:
+        return budget.steps
+    if budget.tokens is not None:
+        return max(1, round(budget.tokens / step_tokens))
+    assert budget.seconds is not None
+    step_seconds, spent = pace()
+    return max(1, int((budget.seconds - overhead_seconds - spent) / step_seconds))

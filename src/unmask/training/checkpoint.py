@@ -40,9 +40,9 @@ def save_checkpoint(
 ) -> None:
     """Write the checkpoint of ``step``, then say so in run.json, then remove all but the newest ``keep``.
 
-    That of the step ``spared`` stays too. Where every one of ``ranks`` holds all, the first one writes. Where each holds a part, what is else in
-    ``optimizer.safetensors`` comes in a file a rank; ``model.safetensors`` is whole all the same. Raises RunError where
-    a weight is not finite, so that the last good checkpoint is one to go on from.
+    That of the step ``spared`` stays too. Where every one of ``ranks`` holds all, the first one writes. Where each
+    holds a part, what is else in ``optimizer.safetensors`` comes in a file a rank; ``model.safetensors`` is whole all
+    the same. Raises RunError where a weight is not finite, so that the last good checkpoint is one to go on from.
     """
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
     moments = {

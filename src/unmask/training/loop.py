@@ -23,7 +23,8 @@ from unmask.settings import Count, Settings, ShareBelowOne
 from unmask.training.checkpoint import load_checkpoint, save_checkpoint
 from unmask.training.distributed import ALONE, Ranks, is_sharded, whole
 from unmask.training.kept import KeptWeights
-from unmask.training.machine import Machine
+from unmask.training.machine import Gauge, Machine
+from unmask.training.memory import RowsAtOnce, is_out_of_memory
 from unmask.training.optim import (
     Course,
     OptimizerSettings,
@@ -71,6 +72,8 @@ class TrainingSettings(LoopSettings):
     """Tokens in a row, [CLS] and [SEP] of each window included."""
     ema: ShareBelowOne = 0.0
     """Decay of the average of the weights that is used in place of the weights; 0 keeps none."""
+    gradient_checkpointing: bool = False
+    """Whether layers are computed a second time on the way back: less memory, a quarter more time, equal to the bit."""
     shard: Literal["none", "full"] = "none"
     """Whether each process of torchrun holds all weights, or full: a part of each (FSDP2), for what does not fit."""
 
@@ -95,6 +98,10 @@ class Plan:
     """The way of the rate where it is not that of ``schedule`` over ``max_steps``: the run goes on past its end."""
     ranks: Ranks = ALONE
     """The processes that take the steps together."""
+    rows_at_once: RowsAtOnce = field(default_factory=RowsAtOnce)
+    """What memory holds, where that is less than a micro-batch."""
+    gauge: Gauge | None = None
+    """What the lines of steps tell the utilisation by, where they do."""
     sources: Sequence[str] = ("",)
     """Names of the sources that the text is from."""
     in_force: Callable[[int], Mapping[str, float]] = lambda _: {}
@@ -114,19 +121,19 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
     False means that a signal ended it and a checkpoint was written. Raises RunError once the loss is no longer finite.
     """
     training, max_steps, model, kept = plan.training, plan.max_steps, plan.model.train(), plan.kept
-    ranks = plan.ranks
+    ranks, course = plan.ranks, plan.course
     optimizer = make_optimizer(model, plan.optimizer, plan.scales)
     first, telemetry = _start(run, plan, optimizer, listener)
     if kept.is_settled:
         return True
-    course = plan.course
     plateau_end = course.plateau[1] if course.plateau else None
     eval_every = training.eval_every or max(1, min(1000, max_steps // 12))
     save_every = training.save_every or max(1, min(1000, max_steps // 10))
     line_every = max(1, min(50, max_steps // 100))
 
     def save(step: int) -> None:
-        where = {"rows_consumed": step * training.batch_rows, **telemetry.consumed(), **kept.state()}
+        lasting = {**kept.state(), **plan.rows_at_once.state()}
+        where = {"rows_consumed": step * training.batch_rows, **telemetry.consumed(), **lasting}
         save_checkpoint(run, step, model, optimizer, kept, where, training.keep, ranks, spared=plateau_end)
 
     def evaluate(step: int) -> None:
@@ -151,7 +158,7 @@ def train(run: RunDirectory, plan: Plan, listener: Listener) -> bool:
             telemetry.gather(by_kind, torch.stack([batch.source_tokens() for batch in micro_batches]).sum(0))
 
             if step % line_every == 0 or step % save_every == 0 or step in (plateau_end, max_steps):
-                in_force = {"learning_rate": rate, **plan.in_force(step - 1)}
+                in_force = {"learning_rate": rate, **plan.in_force(step - 1), **plan.rows_at_once.state()}
                 telemetry.write_steps(step, in_force, gradient_norm=norm, waited=batches.take_waited())
             with telemetry.off_the_clock():
                 if step % eval_every == 0 or step == max_steps:
@@ -172,7 +179,30 @@ def train_step(
 
     Every term is divided once, by its weight in the whole step over all ranks. The sums are those of this rank.
     """
-    optimizer.zero_grad(set_to_none=True)
+    by_kind = None
+    while by_kind is None:
+        optimizer.zero_grad(set_to_none=True)
+        by_kind = _gradients(plan, micro_batches, step)
+    norm = whole(clip_gradient(plan.model.parameters(), plan.optimizer.clip))
+    optimizer.step()
+    return by_kind, norm
+
+
+def _gradients(plan: Plan, micro_batches: list[Batch], step: int) -> Tensor | None:
+    """Add the gradients of a step to the model's and return its sums, or None where memory did not hold its rows.
+
+    From then on fewer go through at once. Raises RunError where that can not be.
+    """
+    try:
+        return _summed(plan, plan.rows_at_once.cut(micro_batches), step)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    plan.rows_at_once.halve(micro_batches)  # out here, where what the error held is free again
+    return None
+
+
+def _summed(plan: Plan, micro_batches: list[Batch], step: int) -> Tensor:
     ranks, model = plan.ranks, plan.model
     weights = plan.objective.step_weights(micro_batches, ranks.add)
     by_kind = torch.zeros(2, len(plan.sources), len(plan.objective.kinds), device=plan.machine.device)
@@ -186,9 +216,7 @@ def train_step(
         with ranks.summed_gradients(model, overlap=loss.is_cuda) if is_summed else nullcontext():
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         by_kind += terms[0].by_kind  # the first term is the one that people watch
-    norm = whole(clip_gradient(model.parameters(), plan.optimizer.clip))
-    optimizer.step()
-    return by_kind, norm
+    return by_kind
 
 
 def trial_steps(plan: Plan) -> Callable[[int], None]:
@@ -212,6 +240,7 @@ def _start(
     if checkpoint:
         load_checkpoint(checkpoint, plan.model, optimizer, plan.kept)
         plan.kept.restore(state)
+        plan.rows_at_once.restore(state)
     attempt = run.state["attempt"]
     telemetry = Telemetry(
         run,
@@ -222,6 +251,7 @@ def _start(
         source_tokens=state["source_tokens"],
         seconds=state["seconds"],
         ranks=plan.ranks,
+        gauge=plan.gauge,
     )
     if attempt > 1:
         telemetry.write(state["step"], {"kind": "resumed", "damaged": damaged})

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -27,6 +28,10 @@ from unmask.training.distributed import ALONE, Ranks
 
 COMPILE_PAYS_SECONDS = 1800
 """A budget under this never compiles: compiling takes a minute or two and gains a twentieth."""
+
+PEAK_SECONDS = 0.4
+"""How long the peak of matrix products is looked for."""
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +96,45 @@ def can_compile() -> bool:
     return cpp_compiler() is not None and python_header().is_file()
 
 
-def matmul_peak(dtype: torch.dtype, *, threads: int, size: int = 1024, seconds: float = 0.4) -> float:
-    """Return the floating point operations a second of a (size, size) matrix product, the best of those in ``seconds``.
+@cache
+def matmul_peak(dtype: torch.dtype, *, threads: int, device: torch.device = CPU) -> float:
+    """Return the floating point operations a second of a square matrix product, the best of ten or more.
 
-    The best, since whatever else the machine does can only make it slower.
+    The best, since whatever else the machine does can only make it slower; measured once in a process.
     """
     torch.set_num_threads(threads)
-    one, other = (torch.randn(size, size, generator=torch.Generator().manual_seed(place)).to(dtype) for place in (0, 1))
-    one @ other
-    best, end = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    size = 1024 if device.type == "cpu" else 8192
+    chance = (torch.Generator().manual_seed(place) for place in (0, 1))
+    one, other = (torch.randn(size, size, generator=each).to(device, dtype) for each in chance)
+
+    def seconds_of_one() -> float:
         start = time.perf_counter()
         one @ other
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    seconds_of_one()  # the first is cold
+    end, seconds = time.perf_counter() + PEAK_SECONDS, []
+    while len(seconds) < 10 or time.perf_counter() < end:
+        seconds.append(seconds_of_one())
+    return 2.0 * size**3 / min(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """What tells how well a machine is used (MFU, Chowdhery et al. 2022): a model's operations beside the peak."""
+
+    per_token: float
+    """Floating point operations of a token, there and back."""
+    per_asked: float
+    """What is added where a token is asked for."""
+    peak: float
+    """Operations a second of a matrix product, on all ranks together."""
+
+    def utilisation(self, tokens: float, asked: float, seconds: float) -> float:
+        """Return the share of the peak that ``tokens``, ``asked`` of them asked for, make use of in ``seconds``."""
+        return (self.per_token * tokens + self.per_asked * asked) / seconds / self.peak
 
 
 def environment(machine: Machine) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from unmask.batch import MASKED
 from unmask.errors import RunError
 from unmask.runs import RunDirectory
 from unmask.training.distributed import Ranks
+from unmask.training.machine import Gauge
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -43,10 +44,11 @@ class Telemetry:
         source_tokens: Sequence[int],
         seconds: float,
         ranks: Ranks,
+        gauge: Gauge | None = None,
     ) -> None:
         """Go on from what earlier attempts saw of each of ``sources`` and the ``seconds`` that they spent."""
         self.run, self.attempt, self.listener, self.sources, self.kinds = run, attempt, listener, sources, kinds
-        self.ranks, self._source_tokens = ranks, torch.tensor(source_tokens)
+        self.ranks, self.gauge, self._source_tokens = ranks, gauge, torch.tensor(source_tokens)
         self._seconds_before, self._start = seconds, time.perf_counter()
         self._clear()
 
@@ -90,7 +92,8 @@ class Telemetry:
         """
         by_source = self.ranks.sum(torch.stack(self._by_kind).sum(0))  # (2, S, K)
         sums, counts = by_source.sum(1).tolist()
-        elapsed = time.perf_counter() - self._line_start
+        elapsed, tokens = time.perf_counter() - self._line_start, self.tokens - self._tokens_before
+        used = {} if self.gauge is None else {"utilisation": self.gauge.utilisation(tokens, sum(counts), elapsed)}
         line = {
             "kind": "train",
             "loss": sum(sums) / max(1, sum(counts)),
@@ -100,7 +103,8 @@ class Telemetry:
             },
             **in_force,
             "gradient_norm": gradient_norm.item(),
-            "tokens_per_second": (self.tokens - self._tokens_before) / elapsed,
+            "tokens_per_second": tokens / elapsed,
+            **used,
             "loader_wait": waited / elapsed,
             **self._sources(by_source[:, :, MASKED]),
         }

@@ -1,0 +1,368 @@
+"""The model card of an exported model: README.md in the hub's form, filled from what its runs left behind.
+
+What bites: a card leaves the house. Nothing in it may tell of a folder of its makers or of a document that was trained
+on, and what is not known is left out or said in words, never filled with a placeholder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from unmask import __version__
+from unmask.report.card_recipe import recipe
+from unmask.report.card_use import how_to_use
+from unmask.report.data_card import documents, overlap, splits, summary, weight_text
+from unmask.report.html import Figure, Json, Table, at, decimals, number, objects, percent, read_figure, short_count
+from unmask.report.markdown import document, escaped, listing, table
+from unmask.report.not_for import EVERY_MODEL, LANGUAGE_MODEL
+from unmask.report.run_page import RunData
+from unmask.report.standing import standing_of, verdict
+from unmask.report.task_page import ON_FLOORS, beside_scratch, calibration_words, reached, reached_table
+from unmask.report.task_words import FIGURES, TASKS, capital
+
+DOCSTRINGS = "docstrings"
+"""The source that every installation has; its text is English."""
+
+_PIPELINES = {
+    "fill": "fill-mask",
+    "classify": "text-classification",
+    "tag": "token-classification",
+    "answer": "question-answering",
+    "embed": "sentence-similarity",
+}
+"""The hub's name of what a model does."""
+_METRICS = {
+    "accuracy": "accuracy",
+    "tag_accuracy": "accuracy",
+    "macro_f1": "f1",
+    "micro_f1": "f1",
+    "entity_f1": "f1",
+    "f1": "f1",
+    "precision": "precision",
+    "recall": "recall",
+    "exact_match": "exact_match",
+    "spearman": "spearmanr",
+}
+"""The hub's names of figures."""
+_MOST_LABELS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardFacts:
+    """What a card is made of, as plain values."""
+
+    name: str
+    """What a reader loads: ORG/NAME, or the name of the folder."""
+    model_type: str
+    shape: Json
+    """The encoder's configuration."""
+    mask_token: str
+    task: Json | None = None
+    """The task block; None where it is a language model."""
+    runs: Sequence[RunData] = ()
+    """The run that made it, the run that this one started from, and so on back; empty where it was converted."""
+    base: str | None = None
+    """The published model that all of this started from, without the folder that it lay in."""
+    is_on_hub: bool = False
+    """Whether ``base`` is a name on the hub."""
+    is_whole: bool = True
+    """Whether ``runs`` go back to the beginning."""
+    license: str | None = None
+    parity: Mapping[str, Any] = field(default_factory=dict)
+    """How far each form is from the model it was made of, as unmask.json has it."""
+
+    @property
+    def does(self) -> str:
+        """fill, classify, tag, answer or embed."""
+        return "fill" if self.task is None else str(self.task["name"])
+
+    @property
+    def title(self) -> str:
+        """The name without the part before the slash."""
+        return self.name.rpartition("/")[2]
+
+    @property
+    def evaluation(self) -> Json | None:
+        """What was measured at the end of the run that made it."""
+        return self.runs[0].evaluation if self.runs else None
+
+
+def model_card(facts: CardFacts) -> str:
+    """Return README.md: what the hub reads, between two rules, then what people read."""
+    body = [f"# {escaped(facts.title)}", *_what_it_is(facts)]
+    for title, blocks in (
+        ("Figures", _figures(facts)),
+        ("How to use it", how_to_use(facts.name, facts.does, facts.mask_token)),
+        ("Data", _data(facts)),
+        ("Recipe", _recipe(facts)),
+        ("The forms in this folder", _forms(facts)),
+        ("Limits", [listing(_limits(facts))]),
+        ("What was not measured", [listing(_not_measured(facts))]),
+        ("Licence", [_licence(facts)]),
+    ):
+        if any(blocks):
+            body += [f"## {title}", *blocks]
+    return f"---\n{_front_matter(facts).to_yaml()}\n---\n\n{document(body)}"
+
+
+def _front_matter(facts: CardFacts) -> ModelCardData:
+    does = facts.does
+    embeds = {"embed": ["sentence-transformers", "feature-extraction"]}.get(does, [])
+    forms = ["onnx"] if any(name.startswith("onnx") for name in facts.parity) else []
+    results = _results(facts)
+    return ModelCardData(
+        language="en" if _is_english(facts) else None,
+        license=facts.license,
+        library_name="sentence-transformers" if does == "embed" else "transformers",
+        pipeline_tag=_PIPELINES[does],
+        tags=["unmask", facts.model_type, *embeds, *forms],
+        base_model=facts.base if facts.is_on_hub else None,
+        model_name=facts.title if results else None,
+        eval_results=results or None,
+        **({"mask_token": facts.mask_token} if does == "fill" else {}),
+    )
+
+
+def _is_english(facts: CardFacts) -> bool:
+    """Say whether all that it was ever trained on is known to be English."""
+    corpora = [run.corpus for run in facts.runs]
+    known = facts.task is None and facts.base is None and facts.is_whole and all(corpora) and bool(corpora)
+    return known and {at(one, "where") for corpus in corpora for one in objects(at(corpus, "sources"))} == {DOCSTRINGS}
+
+
+def _results(facts: CardFacts) -> list[EvalResult]:
+    """Return the figures as the hub lists them."""
+    evaluation, does = facts.evaluation, facts.does
+    if does == "fill":
+        split, named = "validation", _fill_results(evaluation)
+    else:
+        split, named = str(at(evaluation, "task", "held_out")), _task_results(evaluation)
+    return [
+        EvalResult(
+            task_type=_PIPELINES[does],
+            dataset_type="held-out",
+            dataset_name="held-out text of its own corpus" if does == "fill" else "held-out examples of its own task",
+            dataset_split=split,
+            metric_type=kind,
+            metric_name=name,
+            metric_value=round(value.value, 4),
+        )
+        for kind, name, value in named
+        if value is not None
+    ]
+
+
+def _fill_results(evaluation: Json | None) -> list[tuple[str, str, Figure | None]]:
+    mlm = at(evaluation, "mlm")
+    masked, first = at(mlm, "cross_entropy", "masked"), at(mlm, "accuracy", "masked", "1")
+    return [
+        ("cross_entropy", "Cross entropy at masked positions, nats per token", read_figure(masked)),
+        ("accuracy", "Accuracy of the first guess at masked positions", read_figure(first)),
+    ]
+
+
+def _task_results(evaluation: Json | None) -> list[tuple[str, str, Figure | None]]:
+    figures = at(evaluation, "task", "figures")
+    return [
+        (_METRICS[name], capital(FIGURES[name]), read_figure(value))
+        for name, value in (figures.items() if isinstance(figures, Mapping) else ())
+        if name in _METRICS
+    ]
+
+
+def _what_it_is(facts: CardFacts) -> list[str]:
+    shape = facts.shape
+    parameters = at(facts.runs[0].run, "model", "parameters") if facts.runs else None
+    sizes = [
+        f"{decimals(shape.get('num_hidden_layers'), 0)} layers of width {decimals(shape.get('hidden_size'), 0)}",
+        f"{' '.join(short_count(parameters)).strip()} parameters" if parameters else "",
+        f"a vocabulary of {decimals(shape.get('vocab_size'), 0)} tokens",
+    ]
+    made = f"A bidirectional encoder ({escaped(facts.model_type)}): {', '.join(filter(None, sizes))}."
+    return [f"{made} {_made_to(facts)} {_origin(facts)}".strip(), *_labels(facts)]
+
+
+def _made_to(facts: CardFacts) -> str:
+    if facts.task is None:
+        return "It says which token stands where one is hidden, and turns texts into vectors."
+    return f"It was fine-tuned to one task. {TASKS[facts.does]}."
+
+
+def _origin(facts: CardFacts) -> str:
+    """Say what it was made from."""
+    base = "" if facts.base is None else f"`{facts.base}`" if facts.is_on_hub else escaped(facts.base)
+    if not facts.runs:
+        whose = base or "another model"
+        return f"Its weights are those of {whose}, written in other forms by unmask {__version__} and not trained on."
+    if base:
+        return f"Its training started from {base}."
+    if not facts.is_whole:
+        return "It started from the weights of an earlier run, which was not at hand when this card was written."
+    if len(facts.runs) > 1:
+        return "It started from an encoder that was pre-trained for it; both runs are described here."
+    return "It was trained from random weights."
+
+
+def _labels(facts: CardFacts) -> list[str]:
+    labels = [str(label) for label in at(facts.task, "labels") or ()]
+    if not labels:
+        return []
+    more = f", and {len(labels) - _MOST_LABELS:,} more" if len(labels) > _MOST_LABELS else ""
+    return [f"Labels: {', '.join(map(escaped, labels[:_MOST_LABELS]))}{more}."]
+
+
+def _figures(facts: CardFacts) -> list[str]:
+    if not facts.runs:
+        return []
+    return _fill_figures(facts.runs[0]) if facts.task is None else _task_figures(facts.evaluation)
+
+
+def _fill_figures(run: RunData) -> list[str]:
+    standing, mlm = standing_of(run.evaluation), at(run.evaluation, "mlm")
+    if standing is None:
+        return ["The run did not come to its evaluation, so nothing is known of how good it is."]
+    shares = {f"right at guess {top}": read_figure(at(mlm, "accuracy", "masked", top)) for top in ("1", "5")}
+    bits = read_figure(at(mlm, "bits_per_character"))
+    rows = [
+        ("cross entropy, nats per token", standing.masked.text()),
+        *_row("guessing by frequency (unigram line), nats", standing.unigram),
+        *_row("better than that by, nats", standing.gap),
+        *_row("the limit: no model can do better, nats", standing.limit),
+        *_row("bits per character", bits),
+        *((name.replace("guess 1", "the first guess"), share.percent()) for name, share in shares.items() if share),
+    ]
+    rows = [(name.replace("at guess 5", "within five guesses"), value) for name, value in rows]
+    frozen = at(run.evaluation, "frozen")
+    where = (
+        f"Measured at mask tokens of {decimals(at(frozen, 'documents'), 0)} validation documents, which it was not "
+        f"trained on: {percent(at(frozen, 'mlm_probability'), 0)} of the tokens in windows of "
+        f"{decimals(at(frozen, 'window'), 0)} hidden, the same for every model. In brackets are intervals of "
+        f"{percent(standing.masked.level, 0)}, over documents. A nat less makes the right token 2.7 times as probable."
+    )
+    return [verdict(standing)[1], table(Table("", ("At mask tokens of held-out text", "Figure"), rows)), where]
+
+
+def _row(name: str, figure: Figure | None) -> list[tuple[str, str]]:
+    return [] if figure is None else [(name, figure.text())]
+
+
+def _task_figures(evaluation: Json | None) -> list[str]:
+    task, headline = at(evaluation, "task"), str(at(evaluation, "task", "headline"))
+    if not reached(task, headline):
+        return ["The run holds no evaluation, so nothing is known of how good it is."]
+    examples, held_out = at(task, "examples"), at(task, "held_out")
+    others = [
+        (capital(FIGURES.get(str(name), str(name))), figure.text(3))
+        for name, value in at(task, "figures").items()
+        if (figure := read_figure(value)) is not None
+    ]
+    trust = at(task, "trust")
+    chosen = "" if held_out == "test" else " They also chose its weights: on others it would do worse."
+    return [
+        f"{beside_scratch(task, headline)}{chosen}",
+        table(reached_table(task, headline)),
+        ON_FLOORS,
+        table(Table("", (f"On {held_out} examples", "Figure"), others)),
+        f"Trained on {decimals(at(examples, 'train'), 0)} examples, measured on {decimals(at(examples, 'held_out'), 0)} "
+        f"{held_out} examples. In brackets are intervals of 95\u202f% over examples.",
+        calibration_words(trust) if isinstance(trust, Mapping) else "",
+    ]
+
+
+def _data(facts: CardFacts) -> list[str]:
+    """Describe each corpus that it was trained on, the latest first."""
+    corpora = [run.corpus for run in facts.runs if run.corpus]
+    blocks: list[str] = []
+    for place, corpus in enumerate(corpora):
+        if len(corpora) > 1:
+            blocks.append("### The text of its last pre-training" if not place else "### The text of the run before")
+        blocks += [summary(corpus), *(table(part) for part in _tables(corpus)), overlap(corpus) or ""]
+    if facts.task is not None and facts.runs:
+        blocks.append("The labelled examples of its task are those of its makers and are not described here.")
+    return blocks
+
+
+def _tables(corpus: Json) -> list[Table]:
+    rows = [
+        (
+            str(source.get("name")).replace("\\", "/").rstrip("/").rpartition("/")[2],
+            weight_text(source.get("weight")),
+            decimals(source.get("documents"), 0),
+            decimals(source.get("characters"), 0),
+        )
+        for source in objects(corpus.get("sources"))
+    ]
+    sources = Table("", ("Source", "Weight", "Documents", "Characters"), rows)
+    return [part for part in (sources if rows else None, documents(corpus), splits(corpus)) if part]
+
+
+def _recipe(facts: CardFacts) -> list[str]:
+    blocks: list[str] = []
+    for place, run in enumerate(facts.runs):
+        if len(facts.runs) > 1:
+            kind = "Fine-tuning" if run.run.get("kind") == "finetune" else "Pre-training"
+            blocks.append(f"### {kind}{', the run before' if place else ''}")
+        blocks.append(table(recipe(run)))
+    return blocks
+
+
+def _forms(facts: CardFacts) -> list[str]:
+    items = []
+    for name, measured in facts.parity.items():
+        largest, flipped = number(at(measured, "largest_difference")), read_figure(at(measured, "flipped"))
+        if largest is not None:
+            exact = "Says the same to the bit" if largest == 0 else f"Differs by {largest:.1e} of the largest score"
+            items.append((f"{name}.", f"{exact}, on windows of several lengths, alone and in a batch."))
+        elif flipped is not None:
+            before, after = decimals(at(measured, "before"), 3), decimals(at(measured, "after"), 3)
+            changed = f"{flipped.percent()} of its decisions are others than those of the model it was made of"
+            items.append((f"{name}.", f"{changed}; {at(measured, 'figure')} goes from {before} to {after}."))
+    return [listing(items)] if items else []
+
+
+def _limits(facts: CardFacts) -> list[tuple[str, str]]:
+    items = [*EVERY_MODEL[: 3 if facts.runs else 2], *(LANGUAGE_MODEL if facts.task is None else ())]
+    if facts.does in ("classify", "tag"):
+        items.append(
+            (
+                "Probabilities of other libraries.",
+                "The temperature stands in unmask.json; what does not read that gives the scores as they came, which "
+                "are mostly too sure.",
+            )
+        )
+    if facts.task is not None:
+        items.append(
+            ("Claims about other text.", "Every figure holds for examples like those that it was measured on.")
+        )
+    return items
+
+
+def _not_measured(facts: CardFacts) -> list[tuple[str, str]]:
+    task, items = at(facts.evaluation, "task"), []
+    if not facts.runs:
+        items.append(("How good it is.", "Only that its forms say what it says; its figures are those of its makers."))
+    elif facts.task is None:
+        items.append(("Any task.", "No classification, tagging or search was tried, and no model beside it."))
+        items.append(("Test documents.", "The figures are on the validation split; the test split was not read."))
+    if task is not None and at(task, "held_out") != "test":
+        items.append(("Examples that nobody looked at.", "There was no test set."))
+    if task is not None and not at(task, "controls"):
+        items.append(("What pre-training brought.", "The same network from scratch was not trained beside it."))
+    if task is not None and at(task, "trust") is None:
+        items.append(("Whether its scores can be believed.", "They were not held against how often it is right."))
+    items += [
+        ("Harm.", "Whether it treats groups of people unlike, and what it gives away of its text, was not looked at."),
+        ("Other languages, times and kinds of text.", "It was measured on nothing but what is said above."),
+    ]
+    return items
+
+
+def _licence(facts: CardFacts) -> str:
+    theirs = "" if facts.base is None else " The licence of the model that it started from holds as well."
+    if facts.license is not None:
+        return f"{escaped(facts.license)}.{theirs}"
+    return f"Its makers have not said under which licence it may be used; ask them first.{theirs}"
