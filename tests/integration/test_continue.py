@@ -195,7 +195,8 @@ def test_a_model_grows_with_the_words_of_the_text(
     out, text = tmp_path / "on", new_text(tmp_path)
     words = ["--init", str(folder), "--corpus", str(text), "--budget", "6steps", "tokenizer.grow=2", *ROWS]
     assert main(["pretrain", "--out", str(out), *words]) == 0
-    assert f"from {folder}, grown by 2 words: " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"from {folder}, grown by 2 words: " in said, said
     before, on = resolve(folder), RunDirectory(out)
     found = resolve(out)
     assert found.config.vocab_size == found.vocabulary.size == before.vocabulary.size + 2

@@ -156,13 +156,15 @@ def test_embeddings_are_the_mean_of_a_texts_own_states(model: Predictor) -> None
 def test_targets_of_one_token_and_of_several_are_ranked_together(model: Predictor) -> None:
     text, targets = "The [MASK] array.", ["small", "qqq", "parser"]
     [found] = model.fill([text], targets=targets)
-    assert {one["token_str"] for one in found} == {"small", "q ##q ##q", "parser"} or len(found) == 3
+    assert len(found) == 3
     chances = {one["token_str"].replace(" ", "").replace("#", ""): one["score"] for one in found}
-    single = {one["token_str"]: one["score"] for one in model.fill([text], top_k=500)[0]}
+    single = {one["token_str"]: one["score"] for one in model.fill([text], top_k=300)[0]}
     assert chances["small"] == pytest.approx(single["small"], rel=1e-5)
     [several] = [one for one in found if len(one.get("tokens", [])) > 1]
     assert several["sequence"].replace(" ", "").startswith("Theqqqarray")
-    assert several["score"] < max(single.values()) ** 2
+    first, second, third = model.fill(["The [MASK] [MASK] [MASK] array."], top_k=300)[0]
+    assert 0 < several["score"] < {one["token"]: one["score"] for one in first}[several["tokens"][0]]
+    assert len(second) == len(third) == len(first)
     assert [one["score"] for one in found] == sorted((one["score"] for one in found), reverse=True)
 
 

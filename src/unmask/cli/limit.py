@@ -64,7 +64,7 @@ def limit(
     refuse_occupied(out)
     with terminal.progress() as progress:
         known = SOURCES[source](symbols, np.random.Generator(np.random.Philox(chosen.training.seed)))
-        corpus = source_corpus(known, source, out, chosen, progress)
+        corpus = source_corpus(known, source, TEXTS, out, chosen, progress)
         run = start_run(corpus, out / "run", chosen, parsed, progress)
     found = {
         "run": str(run.path),
@@ -81,7 +81,7 @@ def limit(
 
 
 def source_corpus(
-    known: Source, name: str, out: Path, chosen: PretrainSettings, progress: Report, texts: int = TEXTS
+    known: Source, name: str, texts: int, out: Path, chosen: PretrainSettings, progress: Report
 ) -> Corpus:
     """Build the corpus ``out``/corpus of ``texts`` texts of ``known``, through files of text as any other."""
     seed = chosen.training.seed

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from unmask import files
 from unmask.errors import ModelError
@@ -21,6 +21,7 @@ from unmask.model.heads import MaskedLM
 from unmask.model.hub.configuration import HEADS, STEMS, published_values
 from unmask.model.hub.families import TABLES
 from unmask.model.hub.tensors import to_published
+from unmask.model.tasks import TaskModel
 from unmask.tasks.block import TaskBlock
 
 WEIGHTS: Final = "model.safetensors"
@@ -31,11 +32,11 @@ def model_type_of(found: Resolved) -> str:
     return str(found.origin.get("model_type", found.config.family))
 
 
-def read_network(found: Resolved) -> nn.Module:
+def read_network(found: Resolved) -> MaskedLM | TaskModel:
     """Return the network of ``found`` in evaluation mode, its head trained. Raises ModelError."""
     if found.task is not None:
         return read_task_model(found)
-    model: MaskedLM = read_model(found)
+    model = read_model(found)
     require_head(model)
     return model
 

@@ -1,4 +1,4 @@
-"""Copy first, context later: how much of the fall of a training loss is the learning to copy what is in plain sight.
+"""Copying and context: how much of the fall of a training loss is the learning to copy what is in plain sight.
 
 What bites: the parts are weighed by the run's own mix. A run that keeps no selected token has nothing to copy, and none
 of this is said of it.
@@ -26,13 +26,10 @@ def copying(metrics: Sequence[Json], settings: Json) -> Section | None:
         for line in found
         if (loss := _losses(line)) is not None
     ]
-    kept = [_share(fall) for fall in falls]
     text = (
-        f"A selected token that is left as it was shows its own answer, and {percent(weights['kept'], 0)} of what this "
-        f"run is asked are such. Learning to copy them made up {percent(kept[0], 0)} of the fall of the training loss "
-        f"by its first record ({_tokens_seen(found[0])} tokens), and {percent(kept[-1], 0)} of it in the end, "
-        f"{decimals(weights['kept'] * begin['kept'])} nats at most. What the loss falls by at [MASK] is frequency "
-        "first and context after that: the unigram line above tells the two apart."
+        f"A selected token that is left as it was shows its own answer; {percent(weights['kept'], 0)} of what this run "
+        f"is asked are such. In the end, {percent(_share(falls[-1]), 0)} of the fall of the training loss is the "
+        f"learning to copy them. {_before_context(found, falls, number(at(first, 'unigram', 'masked')))}"
     )
     x, unit = tokens_axis(found)
     series = [
@@ -48,7 +45,21 @@ def copying(metrics: Sequence[Json], settings: Json) -> Section | None:
         y_label="fall of the training loss (nats per token)",
         series=series,
     )
-    return Section("copying", "Copy first, context later", [Prose(text), chart])
+    return Section("copying", "Copying and context", [Prose(text), chart])
+
+
+def _before_context(found: Sequence[Json], falls: Sequence[Mapping[str, float]], unigram: float | None) -> str:
+    """Say how far copying was when the loss at [MASK] first came down to the unigram line."""
+    if unigram is None:
+        return ""
+    place = next((index for index, line in enumerate(found) if (number(line.get("masked")) or 0.0) <= unigram), None)
+    if place is None:
+        return "At [MASK] it has not come down to the unigram line: frequency and copying are all that was learned."
+    done = _clipped(falls[place]["kept"] / falls[-1]["kept"]) if falls[-1]["kept"] > 0 else 0.0
+    return (
+        f"At [MASK] it came down to the unigram line, where context begins, after {_tokens_seen(found[place])} tokens; "
+        f"copying had by then made {percent(done, 0)} of its own way."
+    )
 
 
 def _losses(line: Json | None) -> dict[str, float] | None:
@@ -68,7 +79,11 @@ def _weights(settings: Json) -> Mapping[str, float] | None:
 def _share(fall: Mapping[str, float]) -> float:
     """Return which part of a fall was at kept positions: between none and all of it."""
     total = sum(fall.values())
-    return min(max(fall["kept"] / total, 0.0), 1.0) if total > 0 else 0.0
+    return _clipped(fall["kept"] / total) if total > 0 else 0.0
+
+
+def _clipped(share: float) -> float:
+    return min(max(share, 0.0), 1.0)
 
 
 def _tokens_seen(line: Json) -> str:

@@ -6,13 +6,10 @@ on, and what is not known is left out or said in words, never filled with a plac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-from huggingface_hub import EvalResult, ModelCardData
+from collections.abc import Mapping
 
 from unmask import __version__
+from unmask.report.card_facts import CardFacts, front_matter
 from unmask.report.card_recipe import recipe
 from unmask.report.card_use import how_to_use
 from unmask.report.data_card import documents, overlap, splits, summary, weight_text
@@ -24,71 +21,11 @@ from unmask.report.standing import standing_of, verdict
 from unmask.report.task_page import ON_FLOORS, beside_scratch, calibration_words, reached, reached_table
 from unmask.report.task_words import FIGURES, TASKS, capital
 
-DOCSTRINGS = "docstrings"
-"""The source that every installation has; its text is English."""
-
-_PIPELINES = {
-    "fill": "fill-mask",
-    "classify": "text-classification",
-    "tag": "token-classification",
-    "answer": "question-answering",
-    "embed": "sentence-similarity",
-}
-"""The hub's name of what a model does."""
-_METRICS = {
-    "accuracy": "accuracy",
-    "tag_accuracy": "accuracy",
-    "macro_f1": "f1",
-    "micro_f1": "f1",
-    "entity_f1": "f1",
-    "f1": "f1",
-    "precision": "precision",
-    "recall": "recall",
-    "exact_match": "exact_match",
-    "spearman": "spearmanr",
-}
-"""The hub's names of figures."""
+INTERVALS = "In brackets are intervals of 95\u202f%"
+TEMPERATURE = (
+    "The temperature that makes them honest stands in unmask.json; what does not read that file is mostly too sure."
+)
 _MOST_LABELS = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardFacts:
-    """What a card is made of, as plain values."""
-
-    name: str
-    """What a reader loads: ORG/NAME, or the name of the folder."""
-    model_type: str
-    shape: Json
-    """The encoder's configuration."""
-    mask_token: str
-    task: Json | None = None
-    """The task block; None where it is a language model."""
-    runs: Sequence[RunData] = ()
-    """The run that made it, the run that this one started from, and so on back; empty where it was converted."""
-    base: str | None = None
-    """The published model that all of this started from, without the folder that it lay in."""
-    is_on_hub: bool = False
-    """Whether ``base`` is a name on the hub."""
-    is_whole: bool = True
-    """Whether ``runs`` go back to the beginning."""
-    license: str | None = None
-    parity: Mapping[str, Any] = field(default_factory=dict)
-    """How far each form is from the model it was made of, as unmask.json has it."""
-
-    @property
-    def does(self) -> str:
-        """fill, classify, tag, answer or embed."""
-        return "fill" if self.task is None else str(self.task["name"])
-
-    @property
-    def title(self) -> str:
-        """The name without the part before the slash."""
-        return self.name.rpartition("/")[2]
-
-    @property
-    def evaluation(self) -> Json | None:
-        """What was measured at the end of the run that made it."""
-        return self.runs[0].evaluation if self.runs else None
 
 
 def model_card(facts: CardFacts) -> str:
@@ -106,72 +43,7 @@ def model_card(facts: CardFacts) -> str:
     ):
         if any(blocks):
             body += [f"## {title}", *blocks]
-    return f"---\n{_front_matter(facts).to_yaml()}\n---\n\n{document(body)}"
-
-
-def _front_matter(facts: CardFacts) -> ModelCardData:
-    does = facts.does
-    embeds = {"embed": ["sentence-transformers", "feature-extraction"]}.get(does, [])
-    forms = ["onnx"] if any(name.startswith("onnx") for name in facts.parity) else []
-    results = _results(facts)
-    return ModelCardData(
-        language="en" if _is_english(facts) else None,
-        license=facts.license,
-        library_name="sentence-transformers" if does == "embed" else "transformers",
-        pipeline_tag=_PIPELINES[does],
-        tags=["unmask", facts.model_type, *embeds, *forms],
-        base_model=facts.base if facts.is_on_hub else None,
-        model_name=facts.title if results else None,
-        eval_results=results or None,
-        **({"mask_token": facts.mask_token} if does == "fill" else {}),
-    )
-
-
-def _is_english(facts: CardFacts) -> bool:
-    """Say whether all that it was ever trained on is known to be English."""
-    corpora = [run.corpus for run in facts.runs]
-    known = facts.task is None and facts.base is None and facts.is_whole and all(corpora) and bool(corpora)
-    return known and {at(one, "where") for corpus in corpora for one in objects(at(corpus, "sources"))} == {DOCSTRINGS}
-
-
-def _results(facts: CardFacts) -> list[EvalResult]:
-    """Return the figures as the hub lists them."""
-    evaluation, does = facts.evaluation, facts.does
-    if does == "fill":
-        split, named = "validation", _fill_results(evaluation)
-    else:
-        split, named = str(at(evaluation, "task", "held_out")), _task_results(evaluation)
-    return [
-        EvalResult(
-            task_type=_PIPELINES[does],
-            dataset_type="held-out",
-            dataset_name="held-out text of its own corpus" if does == "fill" else "held-out examples of its own task",
-            dataset_split=split,
-            metric_type=kind,
-            metric_name=name,
-            metric_value=round(value.value, 4),
-        )
-        for kind, name, value in named
-        if value is not None
-    ]
-
-
-def _fill_results(evaluation: Json | None) -> list[tuple[str, str, Figure | None]]:
-    mlm = at(evaluation, "mlm")
-    masked, first = at(mlm, "cross_entropy", "masked"), at(mlm, "accuracy", "masked", "1")
-    return [
-        ("cross_entropy", "Cross entropy at masked positions, nats per token", read_figure(masked)),
-        ("accuracy", "Accuracy of the first guess at masked positions", read_figure(first)),
-    ]
-
-
-def _task_results(evaluation: Json | None) -> list[tuple[str, str, Figure | None]]:
-    figures = at(evaluation, "task", "figures")
-    return [
-        (_METRICS[name], capital(FIGURES[name]), read_figure(value))
-        for name, value in (figures.items() if isinstance(figures, Mapping) else ())
-        if name in _METRICS
-    ]
+    return f"---\n{front_matter(facts).to_yaml()}\n---\n\n{document(body)}"
 
 
 def _what_it_is(facts: CardFacts) -> list[str]:
@@ -240,8 +112,8 @@ def _fill_figures(run: RunData) -> list[str]:
     where = (
         f"Measured at mask tokens of {decimals(at(frozen, 'documents'), 0)} validation documents, which it was not "
         f"trained on: {percent(at(frozen, 'mlm_probability'), 0)} of the tokens in windows of "
-        f"{decimals(at(frozen, 'window'), 0)} hidden, the same for every model. In brackets are intervals of "
-        f"{percent(standing.masked.level, 0)}, over documents. A nat less makes the right token 2.7 times as probable."
+        f"{decimals(at(frozen, 'window'), 0)} hidden, the same for every model. {INTERVALS} over documents. A nat less "
+        "makes the right token 2.7 times as probable."
     )
     return [verdict(standing)[1], table(Table("", ("At mask tokens of held-out text", "Figure"), rows)), where]
 
@@ -254,7 +126,8 @@ def _task_figures(evaluation: Json | None) -> list[str]:
     task, headline = at(evaluation, "task"), str(at(evaluation, "task", "headline"))
     if not reached(task, headline):
         return ["The run holds no evaluation, so nothing is known of how good it is."]
-    examples, held_out = at(task, "examples"), at(task, "held_out")
+    held_out = at(task, "held_out")
+    train, measured = (decimals(at(task, "examples", name), 0) for name in ("train", "held_out"))
     others = [
         (capital(FIGURES.get(str(name), str(name))), figure.text(3))
         for name, value in at(task, "figures").items()
@@ -267,8 +140,7 @@ def _task_figures(evaluation: Json | None) -> list[str]:
         table(reached_table(task, headline)),
         ON_FLOORS,
         table(Table("", (f"On {held_out} examples", "Figure"), others)),
-        f"Trained on {decimals(at(examples, 'train'), 0)} examples, measured on {decimals(at(examples, 'held_out'), 0)} "
-        f"{held_out} examples. In brackets are intervals of 95\u202f% over examples.",
+        f"Trained on {train} examples, measured on {measured} {held_out} examples. {INTERVALS} over examples.",
         calibration_words(trust) if isinstance(trust, Mapping) else "",
     ]
 
@@ -327,17 +199,9 @@ def _forms(facts: CardFacts) -> list[str]:
 def _limits(facts: CardFacts) -> list[tuple[str, str]]:
     items = [*EVERY_MODEL[: 3 if facts.runs else 2], *(LANGUAGE_MODEL if facts.task is None else ())]
     if facts.does in ("classify", "tag"):
-        items.append(
-            (
-                "Probabilities of other libraries.",
-                "The temperature stands in unmask.json; what does not read that gives the scores as they came, which "
-                "are mostly too sure.",
-            )
-        )
+        items.append(("Probabilities of other libraries.", TEMPERATURE))
     if facts.task is not None:
-        items.append(
-            ("Claims about other text.", "Every figure holds for examples like those that it was measured on.")
-        )
+        items.append(("Claims about other text.", "Every figure holds for examples like those it was measured on."))
     return items
 
 

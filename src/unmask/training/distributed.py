@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from unmask.errors import FailedElsewhere, PeerLost
 from unmask.runs import RunDirectory
@@ -227,14 +228,25 @@ def joined() -> Iterator[Ranks]:
     if ranks.count == 1:
         yield ranks
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(ranks.local_rank)
-    with _meeting():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    _meet(ranks)
     try:
         yield ranks
     finally:
         dist.destroy_process_group()
+
+
+def _meet(ranks: Ranks) -> None:
+    """Set up the ways in which ranks talk: gloo between processors, NCCL between GPUs where there are any."""
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(ranks.local_rank)
+        backend = "cpu:gloo,cuda:nccl"
+    with _meeting():
+        store, *_ = next(rendezvous("env://", timeout=PATIENCE))
+        if os.environ["TORCHELASTIC_USE_AGENT_STORE"] == "True":
+            # It outlives the processes: started again, they would find the addresses of the dead (pytorch issue 135712).
+            store = dist.PrefixStore(f"restart {ranks.restarts}", store)
+        dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.count, timeout=PATIENCE)
 
 
 def _from_environment(said: Mapping[str, str]) -> Ranks:
