@@ -185,7 +185,7 @@ def test_the_recipe_is_lower_and_shorter_than_a_new_start() -> None:
 def new_text(folder: Path) -> Path:
     """Write text of which two words are new to the model, and return its file."""
     text = write_text(folder / "new.txt", 300, seed=5)
-    text.write_text(text.read_text().replace("server", "Kubernetes").replace("kernel", "quixotic"))
+    text.write_text(text.read_text().replace("server", "potatoes").replace("kernel", "tornadoes"))
     return text
 
 
@@ -195,12 +195,11 @@ def test_a_model_grows_with_the_words_of_the_text(
     out, text = tmp_path / "on", new_text(tmp_path)
     words = ["--init", str(folder), "--corpus", str(text), "--budget", "6steps", "tokenizer.grow=2", *ROWS]
     assert main(["pretrain", "--out", str(out), *words]) == 0
-    said = capsys.readouterr().err
-    assert f"from {folder}, grown by 2 words: " in said, said
+    assert f"from {folder}, vocabulary grown by 2 (potatoes, tornadoes): " in capsys.readouterr().err
     before, on = resolve(folder), RunDirectory(out)
     found = resolve(out)
     assert found.config.vocab_size == found.vocabulary.size == before.vocabulary.size + 2
-    assert sorted(found.tokenizer.id_to_token(before.vocabulary.size + n) for n in (0, 1)) == ["Kubernetes", "quixotic"]
+    assert sorted(found.tokenizer.id_to_token(before.vocabulary.size + n) for n in (0, 1)) == ["potatoes", "tornadoes"]
     weights = read_model(found).state_dict()
     assert weights["decoder.bias"].shape == (found.config.vocab_size,)
     assert "decoder.weight" not in weights
@@ -222,7 +221,8 @@ def test_a_model_grows_with_the_words_of_the_text(
 def test_what_is_forgotten_is_measured_beside_what_is_learned(
     folder: Path, made_corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, text = tmp_path / "on", new_text(tmp_path)
+    out, text = tmp_path / "on", write_text(tmp_path / "new.txt", 300, seed=5)
+    text.write_text(text.read_text().replace(" the ", " small "))
     words = ["--init", str(folder), "--corpus", str(text), "--general", str(made_corpus.directory), *ROWS]
     words += ["--budget", "24steps", "optimizer.learning_rate=2e-2", "training.save_every=12"]
     capsys.readouterr()

@@ -241,7 +241,7 @@ def test_the_seed_of_the_command_is_the_seed_of_training(made_corpus: Corpus, tm
 
 
 def test_an_engine_that_is_not_there_is_refused(run: RunDirectory) -> None:
-    with pytest.raises(ModelError, match="engine must be auto or torch, got 'onnx'"):
+    with pytest.raises(ModelError, match="holds no onnx/model.onnx; make one: unmask export"):
         unmask.load(run.path, engine="onnx")
 
 

@@ -177,30 +177,32 @@ def test_a_source_file_of_another_kind_is_refused_in_a_line(corpus: Corpus, tmp_
         path.write_text(before)
 
 
-SMALL = ["model.hidden_size=32", "training.batch_rows=8", "training.eval_every=10", "training.threads=1", "--quiet"]
+SMALL = ["training.batch_rows=8", "training.eval_every=10", "training.threads=1", "--quiet"]
 
 
 @pytest.fixture
 def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "TEXTS", 1200)
+    monkeypatch.setattr(command, "TEXTS", 1000)
     monkeypatch.setattr(command, "MEASURED_TEXTS", 50)
 
 
 @pytest.mark.usefixtures("few_texts")
 def test_the_command_goes_down_to_the_limit_copying_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "limit"
-    words = ["--symbols", "8", "--out", str(out), "--budget", "200steps", "optimizer.learning_rate=1e-2", "--json"]
+    words = ["--symbols", "8", "--out", str(out), "--budget", "150steps", "optimizer.learning_rate=5e-3", "--json"]
     assert main(["limit", *words, *SMALL]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found == json.loads((out / "limit.json").read_text())
-    assert 0.4 < found["mlm"]["limit"]["captured"]["value"] < 1
+    assert 0.6 < found["mlm"]["limit"]["captured"]["value"] < 1
     run = RunDirectory(out / "run")
     assert run.evaluation["mlm"] == found["mlm"]
     watched = [line for line in run.metrics() if line["kind"] == "evaluation"]
     kept, masked = halfway(watched, "kept"), halfway(watched, "masked")
     assert kept is not None
-    assert masked is None or kept["tokens"] < masked["tokens"]
-    assert watched[-1]["limit"]["captured"] > watched[0]["limit"]["captured"] + 0.4
+    assert masked is not None
+    assert kept["tokens"] < masked["tokens"]
+    copied = next(line for line in watched if line["kept"] < line["unigram"]["kept"] - 0.4)
+    assert copied["limit"]["captured"] < 0.1  # nothing of the context is used yet
     page = (out / "limit.html").read_text()
     for said in ("of the way to the limit", "limit, masked", "The same source, asked otherwise", "nothing is learned"):
         assert said in page, said

@@ -23,7 +23,7 @@ from unmask.runs import RunDirectory
 from unmask.training.distributed import ALONE, Ranks, ReadOnlyRun, joined
 from unmask.training.loop import TrainingSettings
 
-STEPS = 300
+STEPS = 120
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def new_run(corpus: Corpus, out: Path, *settings: str, steps: int = STEPS) -> li
     return [
         *("--corpus", str(corpus.directory), "--out", str(out), "--budget", f"{steps}steps", "--quiet"),
         *("model.preset=tiny", "model.hidden_size=32", "training.row_length=32", "training.batch_rows=8"),
-        *("training.save_every=20", "training.eval_every=100", "training.threads=1", "evaluation.documents=20"),
+        *("training.save_every=20", "training.eval_every=60", "training.threads=1", "evaluation.documents=20"),
         *("masking.schedule=linear", *settings),
     ]
 

@@ -59,12 +59,12 @@ def facts_of(
         beginning = run.state["parent"]
     is_published = beginning is not None and beginning["kind"] != "run"
     base = str(beginning["path"]) if beginning is not None and is_published else None
-    is_on_hub = base is not None and is_hub_name(Path(base)) and not Path(base).exists()
+    is_on_hub = base is not None and is_hub_name(Path(base))  # folders are in full
     return CardFacts(
         name=name,
         model_type=str(found.origin.get("model_type", found.config.family)),
         shape=asdict(found.config),
-        mask_token=found.tokenizer.id_to_token(found.vocabulary.mask_id),
+        mask_token=str(found.tokenizer.id_to_token(found.vocabulary.mask_id)),
         task=None if found.task is None else found.task.plain(),
         runs=runs,
         base=base if is_on_hub or base is None else Path(base).name,
@@ -88,7 +88,7 @@ def run_data(run: RunDirectory) -> RunData:
 
 
 def _run_of(origin: Mapping[str, Any], child: Mapping[str, Any] | None) -> RunDirectory | None:
-    """Return the run that ``origin`` names, None where it names none or ``child`` was not started from what is there."""
+    """Return the run that ``origin`` names, None where it names none, or one that ``child`` was not started from."""
     if origin["kind"] != "run":
         return None
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from os import PathLike, fspath
 from pathlib import Path
@@ -49,6 +49,8 @@ from unmask.training.budget import Budget, parse_budget
 from unmask.training.distributed import ALONE, Ranks, ReadOnlyRun, joined
 from unmask.training.loop import Plan, train
 from unmask.training.machine import can_compile, differences, environment, peak_memory
+from unmask.training.telemetry import Listener
+from unmask.training.tracking import Track, told_beside, track_of
 
 BUDGET = "10m"
 
@@ -68,6 +70,9 @@ def pretrain_command(
     budget: Annotated[
         str | None, typer.Option(help=f"NUMBER(s|m|h|d|tok|steps), {BUDGET} by default; +10m beside --resume.")
     ] = None,
+    track: Annotated[
+        list[str] | None, typer.Option(help="Who else is told: tensorboard[:DIR], mlflow[:URI]; may be repeated.")
+    ] = None,
     seed: SeedOption = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -84,6 +89,7 @@ def pretrain_command(
         init=init,
         general=general,
         resume=resume,
+        track=track or (),
         progress=not quiet,
     )
     if isinstance(run, ReadOnlyRun):
@@ -105,6 +111,7 @@ def pretrain(
     init: str | PathLike[str] | None = None,
     general: str | PathLike[str] | None = None,
     resume: str | PathLike[str] | None = None,
+    track: Sequence[str] = (),
     progress: bool | Report = True,
 ) -> RunDirectory:
     """Train an encoder on ``corpus`` (a corpus directory, or text to build one from) and return its finished run.
@@ -115,12 +122,14 @@ def pretrain(
     with its tokenizer, and is where it is text. ``general`` is text that is not learnt, or its corpus: what the run
     loses on it before and after shows what is forgotten. ``resume`` goes on with a stopped run, alone or with the run's
     own ``masking_unit``; beside a ``budget`` of +10m it makes a finished run longer, in its own place or as the run
-    ``out``, and RUN@STEP lets the rate of a run fall from its plateau at STEP. ``progress`` is shown, or not, or told
-    to a function of (stage, done, total, words). Ctrl-C and SIGTERM save and raise Stopped; what can not be done raises
-    a UserError.
+    ``out``, and RUN@STEP lets the rate of a run fall from its plateau at STEP. ``track`` names who else is told of each
+    line, tensorboard[:DIR] or mlflow[:URI], in a thread of its own. ``progress`` is shown, or not, or told to a
+    function of (stage, done, total, words). Ctrl-C and SIGTERM save and raise Stopped; what can not be done raises a
+    UserError.
     """
     with joined() as ranks, progress_for(progress if ranks.is_first else False) as told:
         say = Terminal(quiet=not (progress and ranks.is_first)).say
+        tracks = [track_of(text, say) for text in track] if ranks.is_first else []
         if resume is not None:
             new = {"corpus": corpus, "settings": settings, "recipe": recipe, "init": init, "general": general}
             if given := [name for name, value in new.items() if value]:
@@ -128,13 +137,13 @@ def pretrain(
             path, longer = longer_run(fspath(resume), budget, out)
             if longer and ranks.has_begun(begun := longer.out or path):  # torchrun started this command again
                 path, longer = begun, None
-            return resume_run(path, told, say, masking_unit, ranks, longer)
+            return resume_run(path, told, say, masking_unit, ranks, longer, tracks)
         if out is None or corpus is None:
             raise SettingError(
                 "give --corpus DIR|SOURCE and --out RUN for a new run, or --resume RUN to go on with one"
             )
         if ranks.has_begun(Path(out)):
-            return resume_run(Path(out), told, say, masking_unit, ranks)
+            return resume_run(Path(out), told, say, masking_unit, ranks, tracks=tracks)
         with ranks.first_before_others():
             chosen = read_settings(PretrainSettings, Path(recipe) if recipe else None, settings)
             parsed = parse_budget(budget or BUDGET)
@@ -143,7 +152,7 @@ def pretrain(
             tokenizer = tokenizer_settings(chosen.tokenizer, fspath(corpus), base)
             built = open_or_build(fspath(corpus), chosen.corpus, tokenizer, told)
             beside = None if general is None else open_general(fspath(general), built, chosen.corpus, told)
-        return start_run(built, Path(out), chosen, parsed, told, masking_unit, base, beside, ranks)
+        return start_run(built, Path(out), chosen, parsed, told, masking_unit, base, beside, ranks, tracks)
 
 
 def start_run(
@@ -156,6 +165,7 @@ def start_run(
     base: Resolved | None = None,
     general: Corpus | None = None,
     ranks: Ranks = ALONE,
+    tracks: Sequence[Track] = (),
 ) -> RunDirectory:
     """Train a new model, or on from ``base``, on ``corpus`` and return its finished run, looking at ``general`` too.
 
@@ -202,8 +212,8 @@ def start_run(
             mask_rates=batches.mask_rates(corpus.unigram_counts(), corpus.source_names),
             launch=ranks.launch,
         )
-    with run.exclusive():
-        return _run(run, corpus, settings, plan, progress, general)
+    with run.exclusive(), told_beside(run, tracks) as tell:
+        return _run(run, corpus, settings, plan, _both(progress, plan.max_steps, tell), general)
 
 
 def resume_run(
@@ -213,6 +223,7 @@ def resume_run(
     unit: Unit | None = None,
     ranks: Ranks = ALONE,
     longer: Longer | None = None,
+    tracks: Sequence[Track] = (),
 ) -> RunDirectory:
     """Go on with the run at ``path`` from its last good checkpoint and return it finished.
 
@@ -252,7 +263,8 @@ def resume_run(
         if ranks.is_first:
             drop_what_came_after(run)
         run.update(attempt=state["attempt"] + 1, status="running", launch=ranks.launch)
-        return _run(run, corpus, settings, plan, progress, general)
+        with told_beside(run, tracks) as tell:
+            return _run(run, corpus, settings, plan, _both(progress, plan.max_steps, tell), general)
 
 
 def _as_started(run: RunDirectory) -> tuple[PretrainSettings, Corpus, dict[str, Any]]:
@@ -275,17 +287,27 @@ def _as_started(run: RunDirectory) -> tuple[PretrainSettings, Corpus, dict[str, 
     return settings.model_copy(update={"training": same}), corpus, before
 
 
+def _both(progress: Report, max_steps: int, tell: Listener) -> Listener:
+    """Return who hears of each line of a run: the display of progress, and who was asked for beside it."""
+
+    def listen(line: dict[str, Any]) -> None:
+        progress(*progress_of(line, max_steps))
+        tell(line)
+
+    return listen
+
+
 def _run(
     run: RunDirectory,
     corpus: Corpus,
     settings: PretrainSettings,
     plan: Plan,
-    progress: Report,
+    listener: Listener,
     general: Corpus | None,
 ) -> RunDirectory:
     """Train, measure and return ``run``, which this process holds. Raises Stopped where a signal ended it early."""
     try:
-        if train(run, plan, lambda line: progress(*progress_of(line, plan.max_steps))):
+        if train(run, plan, listener):
             with plan.ranks.first_before_others():
                 if plan.ranks.is_first:
                     ending = {"status": "finished", "peak_memory": peak_memory()}

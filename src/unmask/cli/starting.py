@@ -31,6 +31,9 @@ from unmask.model.heads import MaskedLM, new_masked_lm
 MODEL = "A run, a Hugging Face folder, or ORG/NAME on its hub."
 """What a command says of the model that it wants."""
 
+SHOWN = 5
+"""New words that are shown of all that a vocabulary is grown by."""
+
 LEAST_AHEAD = 0.5
 """Nats by which a model must beat the unigram line on the corpus before it may go on from there."""
 
@@ -99,7 +102,7 @@ def require_sense(model: MaskedLM, base: Resolved, corpus: Corpus, measured: Map
 
     Raises ModelError where it is not LEAST_AHEAD better than the unigram line.
     """
-    grown = corpus.vocabulary.size - base.vocabulary.size
+    grown = _grown_in_words(base, corpus)
     if model.has_new_head:
         return f"{base.origin['path']} came without a head: a new one starts from chance, so nothing is checked"
     masked, unigram = measured["masked"], measured["unigram"]["masked"]
@@ -107,10 +110,18 @@ def require_sense(model: MaskedLM, base: Resolved, corpus: Corpus, measured: Map
         raise ModelError(
             f"{base.origin['path']}: loses {masked:.2f} nats at [MASK] on this corpus before training, and guessing by "
             f"frequency {unigram:.2f}: it was made for other text or another tokenizer or case, or was hardly trained"
-            f"{f', or is grown by too much at once ({grown:,} words)' if grown else ''}"
+            f"{', or is grown by too much at once' if grown else ''}"
         )
-    words = f", grown by {grown:,} words" if grown else ""
-    return f"from {base.origin['path']}{words}: {masked:.2f} nats at [MASK], unigram {unigram:.2f}"
+    return f"from {base.origin['path']}{grown}: {masked:.2f} nats at [MASK], unigram {unigram:.2f}"
+
+
+def _grown_in_words(base: Resolved, corpus: Corpus) -> str:
+    """Return how much larger the vocabulary of ``corpus`` is than that of ``base``, and what was worth most in it."""
+    new = range(base.vocabulary.size, corpus.vocabulary.size)
+    if not new:
+        return ""
+    shown = ", ".join(corpus.tokenizer.decode([number]).strip() for number in new[:SHOWN])
+    return f", vocabulary grown by {len(new):,} ({shown}{', ...' if len(new) > SHOWN else ''})"
 
 
 def parent_of(base: Resolved | None) -> dict[str, Any] | None:

@@ -55,9 +55,10 @@ def read_pairs(path: Path, most: int | None = None) -> list[Pair]:
 
 
 def minimal_pairs(score: Score, pairs: Sequence[Pair], floors: Mapping[str, Floats], told: Told) -> dict[str, Any]:
-    """Return accuracies by both methods and of ``floors``: of all pairs and, with intervals over pairs, of each group.
+    """Return accuracies by both methods and of ``floors``, of all pairs and of each group, with intervals over pairs.
 
-    ``floors`` are how much each pair's good sentence is preferred (N,).
+    ``floors`` are how much each pair's good sentence is preferred (N,); ``above`` is by how
+    much the model is above each of them on the same pairs, ``flipped`` the share on which its two methods differ.
     """
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.good, pair.bad)))
     preferred: dict[str, Floats] = {}
@@ -67,6 +68,7 @@ def minimal_pairs(score: Score, pairs: Sequence[Pair], floors: Mapping[str, Floa
         preferred[method] = np.array([of_text[pair.good] - of_text[pair.bad] for pair in pairs])
     right = {name: wins(margins) for name, margins in {**preferred, **floors}.items()}
     found: dict[str, Any] = {"pairs": len(pairs), "accuracy": {name: _accuracy(won) for name, won in right.items()}}
+    found["above"] = {name: _accuracy(right["pll"] - right[name]) for name in floors}
     found["flipped"] = float((right[METHODS[0]] != right[METHODS[1]]).mean())
     for group in GROUPS:
         if members := _members(pairs, group):

@@ -42,8 +42,7 @@ def export_graph(model: MaskedLM | TaskModel, path: Path) -> None:
     gives ``logits`` (M, V) there. Whoever wants last states names their places as ``kept`` (K,) and gets ``states``
     (K, D); left out, it is empty. A task's network takes no places, but ``token_type_ids`` where it reads them. It
     gives ``logits``: classify (B, C), tag (B, L, C), answer (B, L, 2); or ``sentence_embedding`` (B, D), before it is
-    brought to length one. Weights of more than 2 GB, the most that one file holds, are put beside it as
-    ``<name>.data``. Raises MissingExtra.
+    brought to length one. Weights of more than 1.5 GB are put beside it as ``<name>.data``. Raises MissingExtra.
     """
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:

@@ -22,8 +22,8 @@ LEVELS: Final = 127
 """Steps to each side of 0."""
 
 _OPERATORS: Final = "com.microsoft"
-_MOST_BYTES: Final = 2**31 - 2**20
-"""What one protobuf file can hold, and a little to spare."""
+_MOST_BYTES: Final = 3 * 2**29
+"""Weights that are put into one file; a protobuf file holds 2 GB."""
 
 _CONSTANTS: Final[dict[str, npt.NDArray[Any]]] = {
     "zero_of_factors": np.array(ZERO, np.uint8),
@@ -38,7 +38,7 @@ _CONSTANTS: Final[dict[str, npt.NDArray[Any]]] = {
 def quantize_graph(source: Path, target: Path) -> None:
     """Write the graph at ``source``, as ``export_graph`` made it, with matrices and tables in int8 to ``target``.
 
-    Weights of more than 2 GB are put beside it as ``<name>.data``. Raises MissingExtra.
+    Weights of more than 1.5 GB are put beside it as ``<name>.data``. Raises MissingExtra.
     """
     try:
         import onnx
@@ -47,7 +47,7 @@ def quantize_graph(source: Path, target: Path) -> None:
     model = onnx.load(source)
     _Quantizer(model.graph).run()
     model.opset_import.append(onnx.helper.make_opsetid(_OPERATORS, 1))
-    large = model.ByteSize() > _MOST_BYTES
+    large = sum(len(one.raw_data) for one in model.graph.initializer) > _MOST_BYTES
     onnx.save(model, target, save_as_external_data=large, location=f"{target.name}.data" if large else None)
 
 

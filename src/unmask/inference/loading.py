@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import MissingExtra, ModelError
-from unmask.inference.asks import Engine, TaskEngine
 from unmask.inference.loaded import LoadedModel
 from unmask.inference.predictor import Predictor
 from unmask.inference.resolve import resolve
@@ -39,34 +38,35 @@ def loaded(found: Resolved, engine: str = "auto") -> LoadedModel:
 def predictor_of(found: Resolved, engine: str = "auto") -> Predictor:
     """Return a predictor over the language model ``found``. Raises ModelError."""
     chosen = _chosen(found, engine)
-    runs: Engine
-    if chosen == "torch":
-        from unmask.inference.torch_engine import TorchEngine, read_model
-
-        runs = TorchEngine(read_model(found), found.vocabulary.pad_id)
-    else:
-        from unmask.inference.onnx_engine import OnnxEngine
-
-        runs = OnnxEngine(found.graphs[chosen], found.config)
-    return Predictor(runs, found.tokenizer, found.vocabulary, _info(found, chosen, model=asdict(found.config)))
+    info = _info(found, chosen, model=asdict(found.config))
+    return Predictor(engine_of(found, chosen), found.tokenizer, found.vocabulary, info)
 
 
 def task_predictor(found: Resolved, engine: str = "auto") -> TaskPredictor:
     """Return a predictor over the fine-tuned ``found``. Raises ModelError."""
     assert found.task is not None
     chosen = _chosen(found, engine)
-    runs: TaskEngine
-    if chosen == "torch":
-        from unmask.inference.torch_engine import read_task_model
-        from unmask.inference.torch_tasks import TorchTaskEngine
+    info = _info(found, chosen, task=found.task.plain())
+    return TaskPredictor(engine_of(found, chosen), found.tokenizer, found.vocabulary, found.task, info)
 
-        runs = TorchTaskEngine(read_task_model(found), found.vocabulary.pad_id)
-    else:
+
+def engine_of(found: Resolved, engine: str = "auto", threads: int = 0) -> Any:
+    """Return what runs the network of ``found``: an Engine, or a TaskEngine where it was fine-tuned.
+
+    On ``threads`` threads, or (0) on as many as this process may use. Raises ModelError.
+    """
+    chosen = _chosen(found, engine)
+    if chosen != "torch":
         from unmask.inference.onnx_engine import OnnxEngine
 
-        runs = OnnxEngine(found.graphs[chosen], found.config, found.task)
-    info = _info(found, chosen, task=found.task.plain())
-    return TaskPredictor(runs, found.tokenizer, found.vocabulary, found.task, info)
+        return OnnxEngine(found.graphs[chosen], found.config, found.task, threads)
+    from unmask.inference.torch_engine import TorchEngine, read_model, read_task_model, use_threads
+    from unmask.inference.torch_tasks import TorchTaskEngine
+
+    use_threads(threads)
+    if found.task is not None:
+        return TorchTaskEngine(read_task_model(found), found.vocabulary.pad_id)
+    return TorchEngine(read_model(found), found.vocabulary.pad_id)
 
 
 def _chosen(found: Resolved, engine: str) -> str:

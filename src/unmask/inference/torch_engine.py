@@ -88,6 +88,12 @@ def _refuse_broken(weights: Mapping[str, Tensor], where: Path | str) -> None:
         raise ModelError(f"{where}: holds numbers that are not finite, in {broken[0]}; take another checkpoint")
 
 
+def use_threads(threads: int) -> None:
+    """Let torch run on that many threads; 0 leaves it as it is."""
+    if threads:
+        torch.set_num_threads(threads)
+
+
 def require_head(model: MaskedLM) -> None:
     """Raise ModelError where the head of ``model`` is a new one that was never trained."""
     if model.has_new_head:

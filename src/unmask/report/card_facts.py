@@ -1,6 +1,7 @@
 """What a model card is made of, and its first part: the lines that the hub reads.
 
-What bites: the hub files a model by these lines, so a licence, a language or a parent stands there only where it is known.
+What bites: the hub files a model by these lines, so a licence, a language or a parent stands there only where it is
+known.
 """
 
 from __future__ import annotations

@@ -98,9 +98,11 @@ def _schedule(data: RunData) -> str:
     return f"{words} (warm-up {percent(at(chosen, 'warmup'), 0)}{decay} of the run)"
 
 
-def _average(data: RunData) -> str:
-    decay = number(at(data.settings, "training", "ema"))
-    return f"an average of the weights is used, decay {decay:g}" if decay else ""
+def _weights(data: RunData) -> str:
+    decay, best = number(at(data.settings, "training", "ema")), number(at(data.run, "best", "step"))
+    if best is not None:
+        return f"those of step {decimals(best, 0)}, the best on the development examples"
+    return f"an average over the steps, decay {decay:g}" if decay else "those of the last step"
 
 
 def _texts(data: RunData) -> str:
@@ -148,7 +150,7 @@ _ROWS: dict[str, Callable[[RunData], str]] = {
     "Tokens": _tokens,
     "Optimiser": _optimizer,
     "Rate over the run": _schedule,
-    "Weights": _average,
+    "Weights": _weights,
     "Precision of matrix products": lambda data: str(data.environment.get("dtype") or ""),
     "Machine": _machine,
     "Time": _time,

@@ -47,7 +47,7 @@ STYLE: dict[Any, Any] = {
     "ytick.major.size": 0,
 }
 WIDE, NARROW = 828, 358  # CSS pixels: the column of the page, and a 390 pixel telephone without its margins
-CHARACTER, LINE = 7.2, 16  # pixels to set aside for one character and for one line of text
+CHARACTER, BOLD_CHARACTER, LINE = 7.2, 8.2, 16  # pixels to set aside for one character and for one line of text
 
 Draw = Callable[["Canvas", int], None]
 
@@ -132,7 +132,7 @@ def line_chart(
         ends = [(line.label, line.last(), line.colour) for line in series]
         ends += [(level.label, level.value, level.colour) for level in levels]
         labels = [(f"{label} {value:.2f}", value, colour) for label, value, colour in ends if value is not None]
-        margin = 14 + CHARACTER * max((len(text) for text, _, _ in labels), default=0)
+        margin = 14 + BOLD_CHARACTER * max((len(text) for text, _, _ in labels), default=0)
         axes = _axes(canvas, left=46, right=min(margin, 0.4 * width), bottom=40, top=10)
         for level in levels:
             axes.axhline(level.value, color=COLOURS[level.colour], linewidth=1.5, linestyle=(0, (1, 2)))

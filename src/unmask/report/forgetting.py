@@ -17,7 +17,6 @@ def forgetting(metrics: Sequence[Json], evaluation: Json | None) -> Section | No
     found = [line for line in lines(metrics, "evaluation") if number(at(line, "general", "masked")) is not None]
     if not found:
         return None
-    general = at(evaluation, "general")
     text = (
         "Beside its own text the run looked at general text that it did not learn from: the same held-out passages "
         "with the same hidden tokens, from before the first step to the last. A curve that rises is what is forgotten. "
@@ -25,10 +24,18 @@ def forgetting(metrics: Sequence[Json], evaluation: Json | None) -> Section | No
         "apart the two curves are says nothing: one text is easier to guess than the other."
     )
     blocks: list[Block] = [Prose(text), _curves(found), Details("The figures behind the chart", [_figures(found)])]
-    before, after, more = (read_figure(at(general, name)) for name in ("before", "after", "forgotten"))
-    if before is not None and after is not None and more is not None and more.interval is not None:
-        blocks.insert(0, Prose(_in_words(before, after, more.value, *more.interval), note=True))
+    if (said := forgotten_in_words(evaluation)) is not None:
+        blocks.insert(0, Prose(said, note=True))
     return Section("forgetting", "What it forgot", blocks)
+
+
+def forgotten_in_words(evaluation: Json | None) -> str | None:
+    """Say what was forgotten of general text; None where that was not measured."""
+    general = at(evaluation, "general")
+    before, after, more = (read_figure(at(general, name)) for name in ("before", "after", "forgotten"))
+    if before is None or after is None or more is None or more.interval is None:
+        return None
+    return _in_words(before, after, more.value, *more.interval)
 
 
 def _in_words(before: Figure, after: Figure, more: float, low: float, high: float) -> str:

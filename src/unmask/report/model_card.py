@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from unmask import __version__
+from unmask.inference.resolved import GRAPHS
 from unmask.report.card_facts import CardFacts, front_matter
 from unmask.report.card_recipe import recipe
 from unmask.report.card_use import how_to_use
 from unmask.report.data_card import documents, overlap, splits, summary, weight_text
+from unmask.report.forgetting import forgotten_in_words
 from unmask.report.html import Figure, Json, Table, at, decimals, number, objects, percent, read_figure, short_count
 from unmask.report.markdown import document, escaped, listing, table
 from unmask.report.not_for import EVERY_MODEL, LANGUAGE_MODEL
@@ -25,6 +27,7 @@ INTERVALS = "In brackets are intervals of 95\u202f%"
 TEMPERATURE = (
     "The temperature that makes them honest stands in unmask.json; what does not read that file is mostly too sure."
 )
+_FILES = {"torch": "model.safetensors", **GRAPHS}
 _MOST_LABELS = 50
 
 
@@ -54,14 +57,15 @@ def _what_it_is(facts: CardFacts) -> list[str]:
         f"{' '.join(short_count(parameters)).strip()} parameters" if parameters else "",
         f"a vocabulary of {decimals(shape.get('vocab_size'), 0)} tokens",
     ]
-    made = f"A bidirectional encoder ({escaped(facts.model_type)}): {', '.join(filter(None, sizes))}."
+    family = f"A bidirectional encoder of the family `{facts.model_type}`"
+    made = f"{family}: {', '.join(filter(None, sizes))}."
     return [f"{made} {_made_to(facts)} {_origin(facts)}".strip(), *_labels(facts)]
 
 
 def _made_to(facts: CardFacts) -> str:
     if facts.task is None:
         return "It says which token stands where one is hidden, and turns texts into vectors."
-    return f"It was fine-tuned to one task. {TASKS[facts.does]}."
+    return f"It was fine-tuned to one task: {TASKS[facts.does].lower()}."
 
 
 def _origin(facts: CardFacts) -> str:
@@ -115,7 +119,9 @@ def _fill_figures(run: RunData) -> list[str]:
         f"{decimals(at(frozen, 'window'), 0)} hidden, the same for every model. {INTERVALS} over documents. A nat less "
         "makes the right token 2.7 times as probable."
     )
-    return [verdict(standing)[1], table(Table("", ("At mask tokens of held-out text", "Figure"), rows)), where]
+    forgotten = forgotten_in_words(run.evaluation) or ""
+    figures = table(Table("", ("At mask tokens of held-out text", "Figure"), rows))
+    return [verdict(standing)[1], figures, where, escaped(forgotten)]
 
 
 def _row(name: str, figure: Figure | None) -> list[tuple[str, str]]:
@@ -147,14 +153,13 @@ def _task_figures(evaluation: Json | None) -> list[str]:
 
 def _data(facts: CardFacts) -> list[str]:
     """Describe each corpus that it was trained on, the latest first."""
-    corpora = [run.corpus for run in facts.runs if run.corpus]
     blocks: list[str] = []
-    for place, corpus in enumerate(corpora):
-        if len(corpora) > 1:
-            blocks.append("### The text of its last pre-training" if not place else "### The text of the run before")
-        blocks += [summary(corpus), *(table(part) for part in _tables(corpus)), overlap(corpus) or ""]
     if facts.task is not None and facts.runs:
         blocks.append("The labelled examples of its task are those of its makers and are not described here.")
+    for place, corpus in enumerate(run.corpus for run in facts.runs if run.corpus):
+        if len(facts.runs) > 1:
+            blocks.append(f"### Text of pre-training{', of the run before' if place else ''}")
+        blocks += [summary(corpus), *(table(part) for part in _tables(corpus)), overlap(corpus) or ""]
     return blocks
 
 
@@ -187,13 +192,16 @@ def _forms(facts: CardFacts) -> list[str]:
     for name, measured in facts.parity.items():
         largest, flipped = number(at(measured, "largest_difference")), read_figure(at(measured, "flipped"))
         if largest is not None:
-            exact = "Says the same to the bit" if largest == 0 else f"Differs by {largest:.1e} of the largest score"
-            items.append((f"{name}.", f"{exact}, on windows of several lengths, alone and in a batch."))
+            exact = "says the same to the bit" if largest == 0 else f"differs by {largest:.1e} of the largest score"
+            words = f"{exact}, in windows of several lengths, alone and in a batch"
         elif flipped is not None:
             before, after = decimals(at(measured, "before"), 3), decimals(at(measured, "after"), 3)
-            changed = f"{flipped.percent()} of its decisions are others than those of the model it was made of"
-            items.append((f"{name}.", f"{changed}; {at(measured, 'figure')} goes from {before} to {after}."))
-    return [listing(items)] if items else []
+            words = f"{flipped.percent()} of its decisions are others; {at(measured, 'figure')} is {after} for {before}"
+        else:
+            continue
+        items.append(f"- `{_FILES.get(name, name)}` {escaped(words)}.")
+    intro = "Each form was held against the model that it was made of, before it was put in place."
+    return [intro, "\n".join(items)] if items else []
 
 
 def _limits(facts: CardFacts) -> list[tuple[str, str]]:

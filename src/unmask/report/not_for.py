@@ -24,7 +24,7 @@ LANGUAGE_MODEL = (
         "Decisions as it stands.",
         "It is no classifier, tagger or search engine until it has been fine-tuned and measured as one.",
     ),
-    ("Claims about other text.", "Every figure holds for the corpus in the data card and text like it."),
+    ("Claims about other text.", "Every figure holds for the corpus that is described here and text like it."),
     ("Facts.", "A likely word is not a true one: probabilities say what such text would have there."),
 )
 """What an encoder is not for that was pre-trained and no more."""

@@ -85,6 +85,7 @@ def _minimal_pairs(found: Json) -> Section:
     text = (
         "Pairs of sentences that differ in one point; right is who finds the acceptable one more expected. A tie "
         f"counts one half. Hiding the rest of a word changes {percent(found.get('flipped'))} of the verdicts."
+        f"{_above_trigrams(read_figure(at(found, 'above', 'trigrams')))}"
     )
     bars = [
         BarRow(SCORERS.get(name, name), [_share_bar(figure, "series-1" if name in ("pll", "word_l2r") else "muted")])
@@ -102,6 +103,17 @@ def _minimal_pairs(found: Json) -> Section:
     tables = [_by_group(found[f"by_{group}"], group) for group in GROUPS if at(found, f"by_{group}") is not None]
     details = [Details(f"By {table.columns[0].lower()}", [table]) for table in tables]
     return Section("minimal-pairs", "Minimal pairs", [Prose(text), chart, *details])
+
+
+def _above_trigrams(difference: Figure | None) -> str:
+    """Say whether the model beats counts of its own training text, where that was measured."""
+    if difference is None or difference.low is None or difference.high is None:
+        return ""
+    if difference.low > 0:
+        return f" The model beats counted trigrams on the same pairs, by {difference.percent()} of them."
+    if difference.high < 0:
+        return f" Counted trigrams do better on the same pairs: the model is {difference.percent()} above them."
+    return f" It is not told apart from counted trigrams on the same pairs: {difference.percent()} above them."
 
 
 def _by_group(groups: Json, group: str) -> Table:

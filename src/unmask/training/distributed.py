@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from unmask.errors import FailedElsewhere, PeerLost
@@ -244,8 +245,8 @@ def _meet(ranks: Ranks) -> None:
     with _meeting():
         store, *_ = next(rendezvous("env://", timeout=PATIENCE))
         if os.environ["TORCHELASTIC_USE_AGENT_STORE"] == "True":
-            # It outlives the processes: started again, they would find the addresses of the dead (pytorch issue 135712).
-            store = dist.PrefixStore(f"restart {ranks.restarts}", store)
+            # It outlives the processes: started again, they would find the addresses of the dead (pytorch 135712).
+            store = PrefixStore(f"restart {ranks.restarts}", store)
         dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.count, timeout=PATIENCE)
 
 
@@ -269,4 +270,5 @@ def _meeting() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise PeerLost(f"another rank is gone ({str(error).splitlines()[0]})") from None
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise PeerLost(f"another process of this run is gone, or can not be reached ({reason})") from None

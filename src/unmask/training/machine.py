@@ -115,7 +115,8 @@ def matmul_peak(dtype: torch.dtype, *, threads: int, device: torch.device = CPU)
         return time.perf_counter() - start
 
     seconds_of_one()  # the first is cold
-    end, seconds = time.perf_counter() + PEAK_SECONDS, []
+    seconds: list[float] = []
+    end = time.perf_counter() + PEAK_SECONDS
     while len(seconds) < 10 or time.perf_counter() < end:
         seconds.append(seconds_of_one())
     return 2.0 * size**3 / min(seconds)

@@ -1,0 +1,1 @@
+"""The server: HTTP in, batches through worker processes, honest answers out. Needs no torch."""

@@ -1,0 +1,144 @@
+"""Worker processes, each driven by a thread: started, watched, killed and started again.
+
+What bites: a process can be gone, stopped, or busy for ever, and only the last of these looks alive from outside. So
+its heart is listened to while it works and while it rests, and what it works on has a time by which it is done.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from unmask.serve.work import Failed, Loading, work
+
+SILENT_SECONDS: Final = 1.2
+"""A heart that has not beaten for so long has stopped."""
+
+LOADING_SECONDS: Final = 600.0
+"""By when a worker has loaded its models."""
+
+LOOK_EVERY: Final = 0.1
+MOST_DEATHS: Final = 5
+DEATHS_SECONDS: Final = 60.0
+"""A worker that dies so often in so many seconds is not started again: the server ends."""
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+Answered = Callable[[int, list[Any] | None, float], None]
+"""Told by a worker's thread: which worker, the answers (None where it died over them), the seconds that they took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a worker is to answer, and by when it has to be done."""
+
+    model: str
+    asks: Sequence[Any]
+    seconds: float
+
+
+class Worker:
+    """One process and the thread that drives it."""
+
+    def __init__(
+        self,
+        number: int,
+        loading: Loading,
+        *,
+        ready: Callable[[int], None],
+        answered: Answered,
+        lost: Callable[[], None],
+    ) -> None:
+        """Start both. ``ready``, ``answered`` and ``lost`` (it dies too often) are called from the thread."""
+        self.number, self.restarts = number, 0
+        self._loading, self._ready, self._answered, self._lost = loading, ready, answered, lost
+        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._deaths: list[float] = []
+        self._thread = threading.Thread(target=self._drive, name=f"worker {number}", daemon=True)
+        self._thread.start()
+
+    def give(self, batch: Batch) -> None:
+        """Hand over a batch; its answers are told to ``answered``."""
+        self._batches.put(batch)
+
+    def stop(self) -> None:
+        """End thread and process, once what was given is answered."""
+        self._batches.put(None)
+        self._thread.join()
+
+    def _drive(self) -> None:
+        while True:
+            process, pipe, beat = self._start()
+            try:
+                if not self._serve(process, pipe, beat):
+                    return
+            finally:
+                process.kill()
+                process.join()
+                pipe.close()
+            self.restarts += 1
+            now = time.monotonic()
+            self._deaths = [at for at in self._deaths if at > now - DEATHS_SECONDS] + [now]
+            if len(self._deaths) >= MOST_DEATHS:
+                self._lost()
+                return
+
+    def _start(self) -> tuple[Any, Connection, Any]:
+        ours, theirs = _SPAWN.Pipe()
+        beat = _SPAWN.Value("d", time.monotonic() + LOADING_SECONDS, lock=False)
+        process = _SPAWN.Process(
+            target=work, args=(theirs, beat, self._loading), name=f"unmask {self.number}", daemon=True
+        )
+        process.start()
+        theirs.close()
+        return process, ours, beat
+
+    def _serve(self, process: Any, pipe: Connection, beat: Any) -> bool:
+        """Hand batches over and answers back until the process has to be replaced (True) or is to end (False)."""
+        if self._reply(process, pipe, beat, LOADING_SECONDS) is None:
+            return True
+        self._ready(self.number)
+        while True:
+            try:
+                batch = self._batches.get(timeout=LOOK_EVERY)
+            except queue.Empty:
+                if _is_alive(process, beat):
+                    continue
+                return True
+            if batch is None:
+                return False
+            try:
+                pipe.send((batch.model, batch.asks))
+                reply = self._reply(process, pipe, beat, batch.seconds)
+            except (OSError, EOFError):
+                reply = None
+            answers, seconds = reply if reply is not None else (None, 0.0)
+            self._answered(self.number, answers, seconds)
+            if answers is None:
+                return True
+
+    def _reply(self, process: Any, pipe: Connection, beat: Any, seconds: float) -> Any:
+        """Return what the process sends, or None where it dies, stops, or takes longer than ``seconds``."""
+        end = time.monotonic() + seconds
+        try:
+            while not pipe.poll(LOOK_EVERY):
+                if not _is_alive(process, beat) or time.monotonic() > end:
+                    return None
+            return pipe.recv()
+        except (OSError, EOFError):
+            return None
+
+
+def _is_alive(process: Any, beat: Any) -> bool:
+    return process.is_alive() and time.monotonic() - beat.value < SILENT_SECONDS
+
+
+def is_failure(answer: Any) -> bool:
+    """Say whether a worker has given a reason in place of an answer."""
+    return isinstance(answer, Failed)

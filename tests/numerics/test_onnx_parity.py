@@ -1,0 +1,376 @@
+"""What was exported says what the network says, whatever the family, the task and the company; int8 nearly so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+from tests.made_text import sentences
+from tests.packed import model_of
+from tokenizers import Tokenizer
+
+from unmask.corpus.tokenizer import TokenizerSettings, train_tokenizer, vocabulary_of
+from unmask.errors import MissingExtra, ModelError
+from unmask.exporting import quantize
+from unmask.exporting.graph import export_graph
+from unmask.exporting.quantize import LEVELS, quantize_graph, quantized_rows
+from unmask.inference.encoding import Window
+from unmask.inference.onnx_engine import OnnxEngine
+from unmask.inference.predictor import Predictor
+from unmask.inference.task_predictor import TaskPredictor
+from unmask.inference.torch_engine import TorchEngine
+from unmask.inference.torch_tasks import TorchTaskEngine
+from unmask.model.config import EncoderConfig
+from unmask.model.heads import MaskedLM
+from unmask.model.tasks import START_AND_END, TaskModel, new_task_model
+from unmask.tasks.block import TaskBlock
+
+LONGEST = 64
+SMALL: dict[str, Any] = {"vocab_size": 300, "pad_id": 0, "initializer_range": 0.3, "hidden_size": 24}
+SMALL |= {"num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 40, "max_position_embeddings": LONGEST}
+LOCAL = {"local_attention": 16, "global_attn_every_n_layers": 3}
+SHAPES: dict[str, dict[str, Any]] = {
+    "modernbert": {"family": "modernbert", **LOCAL},
+    "bert": {"family": "bert"},
+    "roberta": {"family": "bert", "type_vocab_size": 1, "position_offset": 2, "max_position_embeddings": LONGEST + 2},
+    "distilbert": {"family": "bert", "type_vocab_size": 0},
+    "electra": {"family": "bert", "embedding_size": 16},
+}
+BLOCKS = {
+    "classify": TaskBlock(name="classify", labels=("no", "yes", "so"), pooling="cls", max_length=LONGEST),
+    "classify the mean": TaskBlock(name="classify", labels=("no", "yes"), pooling="mean", max_length=LONGEST),
+    "tag": TaskBlock(name="tag", labels=("O", "B-X", "I-X"), scheme="BIO", max_length=LONGEST),
+    "answer": TaskBlock(name="answer", max_length=LONGEST, stride=8),
+    "embed": TaskBlock(name="embed", pooling="mean", normalize=True, max_length=LONGEST),
+    "embed the first": TaskBlock(name="embed", pooling="cls", max_length=LONGEST),
+}
+
+Export = Callable[[str], tuple[MaskedLM, Path]]
+slow = pytest.mark.slow
+
+
+@cache
+def tokenizer() -> Tokenizer:
+    return train_tokenizer(sentences(400), TokenizerSettings(vocab_size=300))
+
+
+def config_of(shape: str) -> EncoderConfig:
+    return EncoderConfig(**{**SMALL, **SHAPES[shape]})
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """Return what gives the language model of a shape and its graph, made once."""
+
+    @cache
+    def exported(shape: str) -> tuple[MaskedLM, Path]:
+        model, path = model_of(config_of(shape)), tmp_path_factory.mktemp(shape) / "model.onnx"
+        export_graph(model, path)
+        return model, path
+
+    return exported
+
+
+@pytest.fixture(scope="module")
+def in_bits(export: Export) -> Path:
+    """Return the int8 graph of ModernBERT's shape."""
+    _, plain = export("modernbert")
+    quantize_graph(plain, plain.with_name("model_quantized.onnx"))
+    return plain.with_name("model_quantized.onnx")
+
+
+def windows(*lengths: int) -> list[npt.NDArray[np.int32]]:
+    chance = np.random.default_rng(0)
+    return [chance.integers(1, 300, length).astype(np.int32) for length in lengths]
+
+
+def close(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], within: float = 1e-4) -> bool:
+    return one.shape == other.shape and bool(np.abs(one - other).max() <= within * np.abs(one).max())
+
+
+every_shape = pytest.mark.parametrize(
+    "shape",
+    ["modernbert", "bert", *(pytest.param(name, marks=slow) for name in SHAPES.keys() - {"modernbert", "bert"})],
+)
+
+
+@every_shape
+def test_the_graph_says_what_the_network_says(shape: str, export: Export) -> None:
+    model, path = export(shape)
+    here, there = TorchEngine(model, 0), OnnxEngine(path, model.config, threads=1)
+    assert (there.hidden_size, there.max_length) == (24, LONGEST)
+    for lengths in ((1,), (2,), (17,), (LONGEST,), (2, 1, 17), (LONGEST, 17, 30)):
+        texts = windows(*lengths)
+        for asked in ([0] * len(texts), [length - 1 for length in lengths]):
+            assert close(here.logits(texts, asked), there.logits(texts, asked))
+        for one, other in zip(here.states(texts), there.states(texts), strict=True):
+            assert close(one, other)
+    assert there.logits([], []).shape == (0, 300)
+    assert there.states([]) == []
+
+
+@every_shape
+def test_any_places_may_be_asked(shape: str, export: Export) -> None:
+    model, path = export(shape)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"], sess_options=silent())
+    ids = np.stack(windows(31, 31, 31)).astype(np.int64)
+    mask = (np.arange(31) < np.array([[31], [12], [3]])).astype(np.int64)
+    every = np.flatnonzero(mask)
+    feed = {"input_ids": ids, "attention_mask": mask}
+    [full] = session.run(["logits"], {**feed, "asked": every})
+    chosen = np.random.default_rng(1).permutation(len(every))[:9]
+    [some] = session.run(["logits"], {**feed, "asked": every[chosen]})
+    assert close(full[chosen], some)
+    logits, states = session.run(["logits", "states"], {**feed, "asked": every[:2]})
+    assert (logits.shape, states.shape) == ((2, 300), (0, 24))
+    rows = [row[:size] for row, size in zip(ids.astype(np.int32), mask.sum(1), strict=True)]
+    assert close(TorchEngine(model, 0).logits([rows[1]] * 12, range(12)), full[31:43])
+
+
+def silent() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return options
+
+
+def test_a_predictor_answers_the_same_through_both(export: Export) -> None:
+    model, path = export("bert")
+    words, vocabulary = tokenizer(), vocabulary_of(tokenizer())
+    here, there = (
+        Predictor(engine, words, vocabulary, {})
+        for engine in (TorchEngine(model, vocabulary.pad_id), OnnxEngine(path, model.config, threads=1))
+    )
+    texts = [text[:60] for text in sentences(5)]
+    hidden = [f"[MASK] {text}" for text in texts] + ["[MASK] and [MASK]"]
+    for one, other in zip(here.fill(hidden)[:5], there.fill(hidden)[:5], strict=True):
+        assert [answer["token"] for answer in one] == [answer["token"] for answer in other]
+        assert [answer["score"] for answer in one] == pytest.approx([answer["score"] for answer in other], rel=1e-4)
+    for ours, theirs in zip(here.score(texts), there.score(texts), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    assert close(here.embed(texts), there.embed(texts))
+
+
+def task_model(shape: str, block: TaskBlock) -> TaskModel:
+    outputs = START_AND_END if block.name == "answer" else len(block.labels)
+    chance = torch.Generator().manual_seed(3)
+    return new_task_model(model_of(config_of(shape)), block.name, outputs, block.pooling, chance).eval()
+
+
+@pytest.mark.parametrize(
+    ("task", "shape"),
+    [
+        ("tag", "bert"),
+        *(
+            pytest.param(task, shape, marks=slow)
+            for task in BLOCKS
+            for shape in SHAPES
+            if (task, shape) != ("tag", "bert")
+        ),
+    ],
+)
+def test_a_task_gets_the_same_scores(task: str, shape: str, tmp_path: Path) -> None:
+    block = BLOCKS[task]
+    model = task_model(shape, block)
+    export_graph(model, tmp_path / "model.onnx")
+    vocabulary = vocabulary_of(tokenizer())
+    here, there = (
+        TaskPredictor(engine, tokenizer(), vocabulary, block, {})
+        for engine in (TorchTaskEngine(model, 0), OnnxEngine(tmp_path / "model.onnx", model.config, block, threads=1))
+    )
+    for given in task_windows(here, block):
+        for one, other in zip(here.engine.scores(given), there.engine.scores(given), strict=True):
+            assert close(one, other)
+    answers = {
+        "tag": lambda model: model.tag(TEXTS),
+        "answer": lambda model: model.answer(TEXTS, TEXTS[::-1]),
+        "embed": lambda model: model.embed(TEXTS).tolist(),
+        "classify": lambda model: model.classify(TEXTS, TEXTS[::-1]),
+    }
+    one, other = (answers[block.name](model) for model in (here, there))
+    assert rounded(one) == rounded(other)
+
+
+TEXTS = ["", *sentences(6), " ".join(sentences(30))]
+
+
+def task_windows(predictor: TaskPredictor, block: TaskBlock) -> list[list[Window]]:
+    maker = predictor.maker
+    if block.name == "tag":
+        return [maker.words(TEXTS, [[(0, 3), (4, 6)] for _ in TEXTS]), maker.words(TEXTS[1:2], [[(0, 3)]])]
+    if block.name == "answer":
+        return [maker.contexts(TEXTS, TEXTS[::-1])]
+    return [maker.texts(TEXTS), maker.texts(TEXTS, TEXTS[::-1]), maker.texts(TEXTS[:1])]
+
+
+def rounded(value: Any) -> Any:
+    """Return ``value`` with what differs by rounding alone made equal."""
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return pytest.approx(value, rel=1e-3, abs=1e-5) if isinstance(value, float) else value
+
+
+def test_int8_is_near_and_knows_no_company(export: Export, in_bits: Path) -> None:
+    model, plain = export("modernbert")
+    exact, rough = (OnnxEngine(path, model.config, threads=1) for path in (plain, in_bits))
+    texts = windows(2, 17, LONGEST, 40, 5, 17)
+    asked = [len(text) // 2 for text in texts]
+    together = rough.logits(texts, asked)
+    assert close(exact.logits(texts, asked), together, within=0.1)
+    alone = [rough.logits([text], [place])[0] for text, place in zip(texts, asked, strict=True)]
+    assert np.array_equal(together, np.stack(alone))
+    for one, text in zip(rough.states(texts), texts, strict=True):
+        assert np.array_equal(one, rough.states([text])[0])
+
+
+def test_int8_is_small_and_keeps_the_tie(export: Export, in_bits: Path) -> None:
+    _, plain = export("modernbert")
+    graph = onnx.load(in_bits).graph
+    matrices = [one for one in graph.initializer if len(one.dims) == 2]
+    assert {one.data_type for one in matrices} == {TensorProto.INT8}
+    assert sum(300 in one.dims for one in matrices) == 1  # the table of tokens is the decoder's matrix
+    assert {node.op_type for node in graph.node if node.domain} == {"MatMulIntegerToFloat"}
+    assert rough_weights(plain) > 3.5 * rough_weights(in_bits)
+
+
+def rough_weights(path: Path) -> int:
+    return sum(len(one.raw_data) for one in onnx.load(path).graph.initializer)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    scales=st.lists(st.floats(0, 1e3, width=32), min_size=1, max_size=5),
+    width=st.integers(1, 9),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_number_in_bits_is_off_by_half_a_step(scales: list[float], width: int, seed: int) -> None:
+    numbers = np.random.default_rng(seed).standard_normal((len(scales), width)) * np.array(scales)[:, None]
+    matrix = numbers.astype(np.float32)
+    bits, scale = quantized_rows(matrix)
+    assert np.abs(bits.astype(int)).max(initial=0) <= LEVELS
+    assert (np.abs(matrix - bits * scale[:, None]) <= 0.5001 * scale[:, None]).all()
+
+
+def products(path: Path, table: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> None:
+    """Write a graph with a lookup and every way in which a constant may be multiplied."""
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["x"]),
+        helper.make_node("MatMul", ["x", "weight"], ["plain"]),
+        helper.make_node("Transpose", ["turned"], ["turned back"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "turned back"], ["transposed"]),
+        helper.make_node("Gemm", ["x", "turned", "bias"], ["gemm"], transB=1),
+        helper.make_node("MatMul", ["x", "plain"], ["no constant"]),
+        helper.make_node("Gemm", ["x", "table"], ["tied"], transB=1),
+    ]
+    wide = weight.shape[1]
+    outputs = [("plain", wide), ("transposed", wide), ("gemm", wide), ("no constant", wide), ("tied", len(table))]
+    constants = {"table": table, "weight": weight, "turned": weight.T.copy(), "bias": np.arange(wide, dtype=np.float32)}
+    graph = helper.make_graph(
+        nodes,
+        "products",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n"])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", size]) for name, size in outputs],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+
+
+def test_every_product_in_bits_is_its_slow_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(0)
+    table, weight = (chance.standard_normal(shape).astype(np.float32) for shape in ((6, 4), (4, 4)))
+    table[2] = 0  # a row of nothing
+    products(tmp_path / "plain.onnx", table, weight)
+    ids = np.array([2, 0, 5, 5, 1, 3], np.int64)
+
+    def twin(rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        (one, of_rows), (other, of_columns) = quantized_rows(rows), quantized_rows(columns.T)
+        return (one.astype(np.int32) @ other.T.astype(np.int32)) * of_rows[:, None] * of_columns
+
+    bits, scale = quantized_rows(table)
+    rows = (bits * scale[:, None])[ids]
+    expected = [twin(rows, weight)] * 2 + [twin(rows, weight) + np.arange(4), rows @ twin(rows, weight)[:4]]
+    for most in (0, quantize._MOST_BYTES):  # weights beside the file, and in it
+        monkeypatch.setattr(quantize, "_MOST_BYTES", most)
+        target = tmp_path / f"{most}.onnx"
+        quantize_graph(tmp_path / "plain.onnx", target)
+        assert target.with_name(f"{target.name}.data").exists() == (most == 0)
+        session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
+        found = session.run(None, {"ids": ids[:4] if most is None else ids})
+        for one, other in zip([*expected[:3], twin(rows, table.T)], [*found[:3], found[4]], strict=True):
+            assert close(one.astype(np.float32), other, within=1e-6)
+
+
+def test_nothing_tells_where_a_graph_was_made(export: Export, in_bits: Path) -> None:
+    model, path = export("modernbert")
+    for file in (path, in_bits):
+        assert b".py" not in file.read_bytes()
+        assert str(Path(__file__).parents[2]).encode() not in file.read_bytes()
+    assert OnnxEngine(path, model.config).interface() == {
+        "inputs": {
+            "input_ids": ["batch", "length"],
+            "attention_mask": ["batch", "length"],
+            "asked": ["asked"],
+            "kept": ["kept"],
+        },
+        "outputs": {"logits": ["asked", 300], "states": ["kept", 24]},
+    }
+
+
+def test_what_is_no_such_graph_is_refused_in_one_line(export: Export, tmp_path: Path) -> None:
+    model, path = export("modernbert")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(path.read_bytes()[:-1000])
+    for file, said in ((broken, "can not be read as an ONNX graph"), (tmp_path / "none.onnx", "can not be read")):
+        with pytest.raises(ModelError, match=said) as raised:
+            OnnxEngine(file, model.config)
+        assert "\n" not in str(raised.value)
+    with pytest.raises(ModelError, match=r"model.onnx: is not a graph of tag .* it takes asked, attention_mask"):
+        OnnxEngine(path, model.config, BLOCKS["tag"])
+
+
+def test_what_is_not_installed_is_named(export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, path = export("modernbert")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtra, match="onnxruntime.*unmask.serve"):
+        OnnxEngine(path, model.config)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtra, match="onnx.*unmask.export"):
+        quantize_graph(path, tmp_path / "other.onnx")
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+import numpy as np
+from pathlib import Path
+from unmask.inference.onnx_engine import OnnxEngine
+from unmask.model.config import EncoderConfig
+config = EncoderConfig(**{config!r})
+engine = OnnxEngine(Path({path!r}), config, threads=1)
+print(engine.logits([np.array([1, 5, 9], np.int32)], [1])[0].argmax(), len(engine.states([np.arange(4)])[0]))
+"""
+
+
+def test_the_engine_runs_where_there_is_no_torch(export: Export) -> None:
+    model, path = export("modernbert")
+    values = {**SMALL, **SHAPES["modernbert"]}
+    code = WITHOUT_TORCH.format(config=values, path=str(path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    best = TorchEngine(model, 0).logits([np.array([1, 5, 9], np.int32)], [1])[0].argmax()
+    assert done.stdout.split() == [str(best), "4"]
