@@ -100,9 +100,9 @@ def main() -> None:
     for name, arm in ARMS.items():
         arms[name] = arm_of(asked.work, texts, base, asked.steps, **arm)
         new, general = arms[name]["new_text"], arms[name]["general"]
-        lost = general["forgotten"]
+        bits, lost = new["bits_per_character"]["value"], general["forgotten"]
         print(
-            f"{name:34} new {new['masked']['value']:.3f} nats, {new['bits_per_character']['value']:.3f} bits a character;"
+            f"{name:34} new {new['masked']['value']:.3f} nats, {bits:.3f} bits a character;"
             f" forgotten {lost['value']:+.3f} [{lost['low']:+.3f}, {lost['high']:+.3f}]"
         )
     result = {"steps": asked.steps, "before": {"new_text": before["cross_entropy"]["masked"]}, "arms": arms}

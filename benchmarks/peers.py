@@ -49,7 +49,7 @@ from unmask.training.optim import make_optimizer, set_rate
 LENGTH = 128
 ENDLESS = 1_000_000
 TRIAL = 8
-SIZE = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4}
+SIZE: dict[str, Any] = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4}
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Examples(torch.utils.data.Dataset[dict[str, Any]]):
         return {"input_ids": self.ids[number], "special_tokens_mask": self.special[number]}
 
 
-class Told(TrainerCallback):  # type: ignore[misc]  # untyped there
+class Told(TrainerCallback):
     """Tells a stage of the steps of the Trainer."""
 
     def __init__(self, stage: Stage, tokens: int, model: Callable[[], nn.Module]) -> None:
@@ -185,7 +185,7 @@ class Told(TrainerCallback):  # type: ignore[misc]  # untyped there
         """Begin."""
         self.stage.begin()
 
-    def on_step_end(self, _args: Any, _state: Any, control: Any, **__: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **__: Any) -> None:  # noqa: ARG002  # named there
         """Stop where the stage says so."""
         control.should_training_stop = not self.stage.step(self.tokens, self.model)
 
@@ -194,7 +194,7 @@ def train_peer(corpus: Corpus, shape: Shape, stage: Stage, steps: int, ids: npt.
     """Train one of the networks of transformers in its Trainer."""
     set_seed(0)
     names = {f"{role}_token": f"[{role.upper()}]" for role in ("pad", "unk", "cls", "sep", "mask")}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=corpus.tokenizer, **names)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=corpus.tokenizer, **names)  # type: ignore[no-untyped-call]
     model = network(corpus, shape.kind)
     table, config = TABLES[shape.kind], encoder_config(model.config.to_dict(), corpus.vocabulary.pad_id, Path("peer"))
     twin = MaskedLM(config)
@@ -233,10 +233,14 @@ def train_peer(corpus: Corpus, shape: Shape, stage: Stage, steps: int, ids: npt.
 def network(corpus: Corpus, kind: str) -> PreTrainedModel:
     """Return a new network of transformers."""
     vocabulary = corpus.vocabulary
-    ends = {"bos_token_id": vocabulary.cls_id, "eos_token_id": vocabulary.sep_id, "pad_token_id": vocabulary.pad_id}
+    ends: dict[str, Any] = {
+        "bos_token_id": vocabulary.cls_id,
+        "eos_token_id": vocabulary.sep_id,
+        "pad_token_id": vocabulary.pad_id,
+    }
     if kind == "bert":
         return BertForMaskedLM(BertConfig(vocab_size=vocabulary.size, intermediate_size=1024, **SIZE))
-    theirs = {"cls_token_id": vocabulary.cls_id, "sep_token_id": vocabulary.sep_id, **ends}
+    theirs: dict[str, Any] = {"cls_token_id": vocabulary.cls_id, "sep_token_id": vocabulary.sep_id, **ends}
     return ModernBertForMaskedLM(
         ModernBertConfig(vocab_size=vocabulary.size, intermediate_size=704, sparse_prediction=True, **theirs, **SIZE)
     )

@@ -54,6 +54,7 @@ class Step:
         self.settings, self.machine = settings, machine
         self.make = step_batches(corpus, settings)
         self.model: MaskedLM = new_masked_lm(config, torch.Generator().manual_seed(0)).train()
+        self.model.model.gradient_checkpointing = settings.training.gradient_checkpointing
         if machine.compile:
             self.model.compile()
         self.optimizer = make_optimizer(self.model, settings.optimizer)

@@ -38,7 +38,12 @@ def test_the_sentence_claims_what_the_interval_allows(
     evaluation = {"general": {"before": figure(4.0, 0.1), "after": figure(4.0 + more["value"], 0.1), "forgotten": more}}
     seen: list[Any] = []
     drawn = charts.line_chart("x", title="", description="", x_label="", y_label="", series=[])
-    monkeypatch.setattr("unmask.report.forgetting.line_chart", lambda *_, series, **__: (seen.extend(series), drawn)[1])
+
+    def draw(*_: object, series: list[Any], **__: object) -> charts.Chart:
+        seen.extend(series)
+        return drawn
+
+    monkeypatch.setattr("unmask.report.forgetting.line_chart", draw)
     page = render_run(RunData(run={}, metrics=looks([4.0, 4.1, 4.2]), evaluation=evaluation))
     assert said in page
     assert "went from 4.00 to" in page

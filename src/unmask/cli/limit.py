@@ -40,7 +40,7 @@ RECIPE: dict[str, Any] = {
     "corpus": {"document": "line", "near_duplicates": 1},  # texts are drawn apart, whatever they share is chance
     "masking": FROZEN_MASKING.model_dump(include={"mlm_probability", "mask_replace_prob", "random_replace_prob"}),
     "model": {"preset": "tiny", "hidden_size": 64},
-    "optimizer": {"learning_rate": 3e-3},
+    "optimizer": {"learning_rate": 5e-3},
     "training": {"eval_every": 50},
 }
 """Some 100,000 parameters, trained with the masks that they are measured with (tuned on validation)."""

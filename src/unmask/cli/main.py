@@ -35,6 +35,7 @@ COMMANDS = {
     "demo": Command("unmask.cli.demo", "The whole story on text that is already on this machine"),
     "corpus": Command("unmask.cli.corpus", "Build a corpus from text, and show what is in it"),
     "mask": Command("unmask.cli.mask", "Show what a recipe hides, and how much of what"),
+    "plan": Command("unmask.cli.plan", "Say what a pre-training would cost here, before anything is spent"),
     "pretrain": Command(
         "unmask.cli.pretrain", "Train an encoder by masked language modelling, or resume a run", "pretrain_command"
     ),
@@ -54,6 +55,7 @@ COMMANDS = {
         "Write a model in the forms that others read, and prove that it says the same",
         "export_command",
     ),
+    "serve": Command("unmask.cli.serve", "Answer over HTTP with one model or several"),
     "runs": Command("unmask.cli.runs", "List, show and compare runs"),
     "doctor": Command("unmask.cli.doctor", "Say what works on this machine, and what to do where it does not"),
 }
@@ -64,6 +66,7 @@ OF_SEVERAL_PROCESSES = ("pretrain",)
 EXTRAS = {
     **dict.fromkeys(("matplotlib", "pyarrow", "scipy", "sklearn", "torch"), "train"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export"),
+    **dict.fromkeys(("fastapi", "prometheus_client", "uvicorn"), "serve"),
     "budoux": "segment",
 }
 """The extra that brings a package, for a command that runs where it is not installed."""

@@ -260,9 +260,10 @@ def resume_run(
     for line in differences(before, environment(plan.machine)):
         say(f"this run goes on elsewhere and will not be equal to the bit: {line}")
     with run.exclusive():
-        if ranks.is_first:
-            drop_what_came_after(run)
-        run.update(attempt=state["attempt"] + 1, status="running", launch=ranks.launch)
+        with ranks.first_before_others():  # which checkpoint is the last is the same for all
+            if ranks.is_first:
+                drop_what_came_after(run)
+            run.update(attempt=state["attempt"] + 1, status="running", launch=ranks.launch)
         with told_beside(run, tracks) as tell:
             return _run(run, corpus, settings, plan, _both(progress, plan.max_steps, tell), general)
 

@@ -76,6 +76,8 @@ class Corpus:
         self.fingerprint = manifest.fingerprint
         self.tokenizer = load_tokenizer(directory / "tokenizer.json")
         self.vocabulary = vocabulary_of(self.tokenizer)
+        self.keeps = True
+        """Whether what is made of it may be kept beside it."""
         self._made: dict[str, Tensors] = {}
         self._splits = {name: Split(directory, name, manifest.splits[name]["shards"]) for name in SPLITS}
 
@@ -160,7 +162,7 @@ class Corpus:
             except DataError:
                 pass  # these are made from the shards: made again is as good as mended
         tensors = make()
-        if not os.access(self.directory, os.W_OK):
+        if not self.keeps or not os.access(self.directory, os.W_OK):
             return tensors
         write_tensors(path, tensors, self._mark(tensors))
         return open_tensors(path)[0]

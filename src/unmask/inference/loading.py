@@ -37,7 +37,7 @@ def loaded(found: Resolved, engine: str = "auto") -> LoadedModel:
 
 def predictor_of(found: Resolved, engine: str = "auto") -> Predictor:
     """Return a predictor over the language model ``found``. Raises ModelError."""
-    chosen = _chosen(found, engine)
+    chosen = chosen_engine(found, engine)
     info = _info(found, chosen, model=asdict(found.config))
     return Predictor(engine_of(found, chosen), found.tokenizer, found.vocabulary, info)
 
@@ -45,7 +45,7 @@ def predictor_of(found: Resolved, engine: str = "auto") -> Predictor:
 def task_predictor(found: Resolved, engine: str = "auto") -> TaskPredictor:
     """Return a predictor over the fine-tuned ``found``. Raises ModelError."""
     assert found.task is not None
-    chosen = _chosen(found, engine)
+    chosen = chosen_engine(found, engine)
     info = _info(found, chosen, task=found.task.plain())
     return TaskPredictor(engine_of(found, chosen), found.tokenizer, found.vocabulary, found.task, info)
 
@@ -55,7 +55,7 @@ def engine_of(found: Resolved, engine: str = "auto", threads: int = 0) -> Any:
 
     On ``threads`` threads, or (0) on as many as this process may use. Raises ModelError.
     """
-    chosen = _chosen(found, engine)
+    chosen = chosen_engine(found, engine)
     if chosen != "torch":
         from unmask.inference.onnx_engine import OnnxEngine
 
@@ -69,7 +69,8 @@ def engine_of(found: Resolved, engine: str = "auto", threads: int = 0) -> Any:
     return TorchEngine(read_model(found), found.vocabulary.pad_id)
 
 
-def _chosen(found: Resolved, engine: str) -> str:
+def chosen_engine(found: Resolved, engine: str) -> str:
+    """Return the engine that ``engine`` stands for on this machine. Raises ModelError, MissingExtra."""
     where = found.origin["path"]
     if engine not in ENGINES:
         raise ModelError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")

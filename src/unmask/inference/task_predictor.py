@@ -86,7 +86,7 @@ class TaskPredictor(LoadedModel):
         self._must_be("tag")
         spans = words if words is not None else [[found.span() for found in WORD.finditer(text)] for text in texts]
         windows = self.maker.words(texts, spans)
-        by_word = self._by_word(windows, (yield _scores_of(windows)), [len(places) for places in spans])
+        by_word = self.by_word(windows, (yield _scores_of(windows)), [len(places) for places in spans])
         found = []
         for text, places, scores in zip(texts, spans, by_word, strict=True):
             tags = best_tags(scores, self.block.labels)
@@ -156,7 +156,7 @@ class TaskPredictor(LoadedModel):
 
     def scores_of_words(self, windows: Sequence[Window], num_words: Sequence[int]) -> list[Floats]:
         """Return (W, C) of the words of each text from its ``windows``."""
-        return self._by_word(windows, self.engine.scores(windows), num_words)
+        return self.by_word(windows, self.engine.scores(windows), num_words)
 
     def answers(self, windows: Sequence[Window], num_questions: int) -> list[Answered]:
         """Return the best answers to each question from its ``windows``, which stand together."""
@@ -165,7 +165,8 @@ class TaskPredictor(LoadedModel):
     def _stacked(self, scores: Sequence[Floats]) -> Floats:
         return np.stack(scores) if scores else np.empty((0, len(self.block.labels)), np.float32)
 
-    def _by_word(self, windows: Sequence[Window], scored: Sequence[Floats], num_words: Sequence[int]) -> list[Floats]:
+    def by_word(self, windows: Sequence[Window], scored: Sequence[Floats], num_words: Sequence[int]) -> list[Floats]:
+        """Return (W, C) of the words of each text, of what its ``windows`` were ``scored``."""
         silent = np.full(len(self.block.labels), -100.0, np.float32)
         silent[self.block.labels.index(OUTSIDE)] = 0.0
         found = [np.tile(silent, (count, 1)) for count in num_words]

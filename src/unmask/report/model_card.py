@@ -17,7 +17,7 @@ from unmask.report.data_card import documents, overlap, splits, summary, weight_
 from unmask.report.forgetting import forgotten_in_words
 from unmask.report.html import Figure, Json, Table, at, decimals, number, objects, percent, read_figure, short_count
 from unmask.report.markdown import document, escaped, listing, table
-from unmask.report.not_for import EVERY_MODEL, LANGUAGE_MODEL
+from unmask.report.not_for import EVERY_MODEL, LANGUAGE_MODEL, OTHER_TEXT, SMALL_DIFFERENCES
 from unmask.report.run_page import RunData
 from unmask.report.standing import standing_of, verdict
 from unmask.report.task_page import ON_FLOORS, beside_scratch, calibration_words, reached, reached_table
@@ -196,7 +196,7 @@ def _forms(facts: CardFacts) -> list[str]:
             words = f"{exact}, in windows of several lengths, alone and in a batch"
         elif flipped is not None:
             before, after = decimals(at(measured, "before"), 3), decimals(at(measured, "after"), 3)
-            words = f"{flipped.percent()} of its decisions are others; {at(measured, 'figure')} is {after} for {before}"
+            words = f"decides otherwise in {flipped.percent()}; {at(measured, 'figure')} is {after} for {before}"
         else:
             continue
         items.append(f"- `{_FILES.get(name, name)}` {escaped(words)}.")
@@ -205,7 +205,9 @@ def _forms(facts: CardFacts) -> list[str]:
 
 
 def _limits(facts: CardFacts) -> list[tuple[str, str]]:
-    items = [*EVERY_MODEL[: 3 if facts.runs else 2], *(LANGUAGE_MODEL if facts.task is None else ())]
+    items = [*EVERY_MODEL, *(LANGUAGE_MODEL if facts.task is None else ())]
+    if not facts.runs:
+        return [one for one in items if one not in (SMALL_DIFFERENCES, OTHER_TEXT)]  # they speak of figures
     if facts.does in ("classify", "tag"):
         items.append(("Probabilities of other libraries.", TEMPERATURE))
     if facts.task is not None:
@@ -234,7 +236,7 @@ def _not_measured(facts: CardFacts) -> list[tuple[str, str]]:
 
 
 def _licence(facts: CardFacts) -> str:
-    theirs = "" if facts.base is None else " The licence of the model that it started from holds as well."
+    theirs = "" if facts.base is None else " That of the model that it started from holds as well."
     if facts.license is not None:
         return f"{escaped(facts.license)}.{theirs}"
     return f"Its makers have not said under which licence it may be used; ask them first.{theirs}"

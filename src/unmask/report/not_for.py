@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from unmask.report.html import Json, Listing, Section, at
 
+SMALL_DIFFERENCES = (
+    "Small differences.",
+    "This is one seed. Intervals cover the choice of what was measured on, not the luck of a training run.",
+)
+OTHER_TEXT = ("Claims about other text.", "Every figure holds for the corpus that is described here and text like it.")
 EVERY_MODEL = (
     ("Writing text.", "It fills gaps from both sides; it does not continue a sentence."),
     (
         "Publishing what must stay private.",
         "What stood in the training text, names and secrets included, can come out of the encoder again.",
     ),
-    (
-        "Small differences.",
-        "This is one seed. Intervals cover the choice of what was measured on, not the luck of a training run.",
-    ),
+    SMALL_DIFFERENCES,
 )
 """What no encoder is for, whatever it was trained to."""
 LANGUAGE_MODEL = (
@@ -24,7 +26,7 @@ LANGUAGE_MODEL = (
         "Decisions as it stands.",
         "It is no classifier, tagger or search engine until it has been fine-tuned and measured as one.",
     ),
-    ("Claims about other text.", "Every figure holds for the corpus that is described here and text like it."),
+    OTHER_TEXT,
     ("Facts.", "A likely word is not a true one: probabilities say what such text would have there."),
 )
 """What an encoder is not for that was pre-trained and no more."""

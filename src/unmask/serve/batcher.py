@@ -1,4 +1,4 @@
-"""What waits and what goes next: bounded by tokens, laid into batches of near lengths, dropped once nobody waits for it.
+"""What waits and what goes next: bounded by tokens, in batches of near lengths, dropped when nobody waits for it.
 
 Runs in the event loop alone, so nothing in here is locked. What bites: the time that a request may take runs while it
 waits; what can not be done in time is refused at the door, since an answer that comes too late costs as much as one in
@@ -225,13 +225,14 @@ class Batcher:
 
 
 def _near_the_first(head: list[Waiting], most_tokens: int) -> list[Waiting]:
-    """Return the first of ``head`` and those of its model and about its length that make a batch with little padding."""
+    """Return the first of ``head``, and of its model those about its length that make a batch with little padding."""
     if not head or head[0].alone:
         return head[:1]
     first = head[0]
     near = [one for one in head if one.job.model == first.job.model and not one.alone]
     near.sort(key=lambda one: abs(one.tokens - first.tokens))  # stable: the oldest of equals first, and itself
-    batch, longest, tokens = [], 0, 0
+    batch: list[Waiting] = []
+    longest = tokens = 0
     for one in near:
         longest_then, tokens_then = max(longest, one.tokens), tokens + one.tokens
         padded = longest_then * (len(batch) + 1)

@@ -34,10 +34,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """What a worker has to load: models by name, and the engine that runs them."""
+    """What a worker has to load."""
 
-    models: Mapping[str, str]
-    engine: str
+    models: Mapping[str, tuple[str, str]]
+    """Where each model is and the engine that runs it, by its name."""
     threads: int
 
 
@@ -51,7 +51,7 @@ def work(pipe: Connection, beat: Any, loading: Loading) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     threading.Thread(target=_beat, args=(beat,), daemon=True).start()
-    networks = {name: _network(where, loading) for name, where in loading.models.items()}
+    networks = {name: _network(*model, loading.threads) for name, model in loading.models.items()}
     pipe.send(sorted(networks))
     while True:
         try:
@@ -62,9 +62,9 @@ def work(pipe: Connection, beat: Any, loading: Loading) -> None:
         pipe.send((networks[name](asks), time.perf_counter() - start))
 
 
-def _network(where: str, loading: Loading) -> Callable[[Sequence[Any]], list[Any]]:
+def _network(where: str, engine_name: str, threads: int) -> Callable[[Sequence[Any]], list[Any]]:
     found = resolve(Path(where))
-    engine, ordinary = engine_of(found, loading.engine, loading.threads), found.vocabulary.ordinary_ids
+    engine, ordinary = engine_of(found, engine_name, threads), found.vocabulary.ordinary_ids
 
     def answer(asks: Sequence[Any]) -> list[Any]:
         try:

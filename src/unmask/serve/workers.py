@@ -136,7 +136,7 @@ class Worker:
 
 
 def _is_alive(process: Any, beat: Any) -> bool:
-    return process.is_alive() and time.monotonic() - beat.value < SILENT_SECONDS
+    return bool(process.is_alive() and time.monotonic() - beat.value < SILENT_SECONDS)
 
 
 def is_failure(answer: Any) -> bool:

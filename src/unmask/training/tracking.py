@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -54,31 +54,28 @@ class Aside:
 
     def __init__(self, track: Track, run: RunDirectory) -> None:
         """Open it there as well: the first word to a server may take long."""
-        self.name, self.dropped = track.name, 0
+        self.name, self.told, self.took = track.name, 0, 0
         self._say, self._trouble = track.say, ""
         self._lines: queue.Queue[Mapping[str, Any] | str] = queue.Queue(WAITING_LINES)
         self._thread = threading.Thread(target=self._listen, args=(track, run), name=track.name, daemon=True)
         self._thread.start()
 
     def __call__(self, line: Mapping[str, Any]) -> None:
-        """Hand over a line, or count it as dropped."""
+        """Hand over a line, or drop it where too many wait."""
         self._complain()
-        try:
+        self.told += 1
+        with suppress(queue.Full):
             self._lines.put_nowait(line)
-        except queue.Full:
-            self.dropped += 1
 
     def end(self, status: str) -> None:
         """Hand over the last status, wait a little for the listener to take it, and say what was lost."""
         deadline = time.monotonic() + LAST_SECONDS
-        try:
-            self._lines.put(status, timeout=LAST_SECONDS)
-            self._thread.join(max(0.0, deadline - time.monotonic()))
-        except queue.Full:
-            pass  # counted with those that wait
+        with suppress(queue.Full):
+            self._lines.put(status, timeout=LAST_SECONDS if self._thread.is_alive() else 0.0)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
         self._complain()
-        if lost := self.dropped + self._lines.qsize():
-            self._say(f"{self.name}: {lost} lines did not get there; metrics.jsonl has them all")
+        if lost := self.told - self.took:
+            self._say(f"{self.name}: {lost} of {self.told} lines did not get there; metrics.jsonl has them all")
 
     def _complain(self) -> None:
         """Say once, and in the thread of the run, what went wrong in the other."""
@@ -91,6 +88,7 @@ class Aside:
             tracker = track.open(run)
             while not isinstance(line := self._lines.get(), str):
                 tracker.line(line)
+                self.took += 1
             tracker.end(line)
         except Exception as error:  # noqa: BLE001  # code of others at the edge of ours: all that it raises ends it alone
             words = str(error).strip().splitlines() or [""]

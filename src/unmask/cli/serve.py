@@ -1,0 +1,79 @@
+"""``unmask serve``: models over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from unmask.cli.terminal import Terminal
+from unmask.errors import DataError
+from unmask.serve.settings import ServeSettings
+
+DEFAULT = ServeSettings()
+
+
+def serve(
+    models: Annotated[list[str], typer.Argument(metavar="[NAME=]MODEL ...", help="Models, by name.")],
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8080,
+    engine: Annotated[
+        Literal["auto", "torch", "onnx", "onnx-int8"],
+        typer.Option(help="What runs the networks; auto is onnx where it is."),
+    ] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each of --threads.")] = DEFAULT.workers,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = DEFAULT.threads,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a batch.")] = DEFAULT.batch_tokens,
+    queue_tokens: Annotated[int, typer.Option(min=1, help="Tokens that may wait.")] = DEFAULT.queue_tokens,
+    deadline_ms: Annotated[int, typer.Option(min=1, help="By when a request is answered.")] = 10_000,
+    too_long: Annotated[
+        Literal["error", "truncate", "stride"], typer.Option(help="What becomes of a text that is too long.")
+    ] = DEFAULT.too_long,
+    body_bytes: Annotated[int, typer.Option(min=1, help="Largest body.")] = DEFAULT.body_bytes,
+    items: Annotated[int, typer.Option(min=1, help="Most texts in a request.")] = DEFAULT.items,
+    drain_seconds: Annotated[
+        float, typer.Option(min=0, help="How long requests are still taken after a SIGTERM.")
+    ] = DEFAULT.drain_seconds,
+    api_keys: Annotated[
+        Path | None, typer.Option(help="A file with a key a line; without it everybody may ask.")
+    ] = None,
+) -> None:
+    """Answer over HTTP with one model or several."""
+    from unmask.serve.app import create_app
+    from unmask.serve.models import served_models
+    from unmask.serve.run import run
+    from unmask.serve.service import Service
+
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    settings = ServeSettings(
+        workers=workers,
+        threads=threads,
+        batch_tokens=batch_tokens,
+        queue_tokens=queue_tokens,
+        deadline_seconds=deadline_ms / 1000,
+        too_long=too_long,
+        body_bytes=body_bytes,
+        items=items,
+        drain_seconds=drain_seconds,
+    )
+    served = served_models(models, engine)
+    service = Service(served, settings)
+    keys = _keys(api_keys)
+    Terminal().say(f"{service.num_workers} workers of {settings.threads} threads, http://{host}:{port}")
+    run(create_app(service, api_keys=keys, page=""), service, host, port)
+
+
+def _keys(file: Path | None) -> list[str]:
+    if file is None:
+        return []
+    try:
+        keys = file.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(file, f"can not be read ({error})") from None
+    if not keys:
+        raise DataError(file, "holds no key; write one a line")
+    return keys

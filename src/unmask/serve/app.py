@@ -1,0 +1,161 @@
+"""The application: its routes over a service."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from unmask import __version__
+from unmask.serve import schemas
+from unmask.serve.door import Door, Handler, Ticket, parsed, refusal, request_id
+from unmask.serve.models import ServedModel
+from unmask.serve.refusals import Refused
+from unmask.serve.service import Service
+from unmask.serve.tasks import PIPELINES, TASKS, vectors_of
+
+MANY = 32
+"""So many texts are cut into tokens beside the event loop."""
+
+
+def create_app(service: Service, *, api_keys: Sequence[str] = (), page: str = "") -> FastAPI:
+    """Return the application over ``service``; ``page`` is what people see at ``/``."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(title="unmask", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    door = Door(service, api_keys)
+    for name, task in TASKS.items():
+        door.post(app, f"/{name}", task.body, _task(service, name), task.help)
+    hosted = _hosted(service)
+    door.post(app, "/models/{model}", None, hosted, "What the model was made for, in the shapes of Hugging Face")
+    door.post(app, "/models/{model}/pipeline/{pipeline}", None, hosted, "The same, by Hugging Face's name of a task")
+    door.post(app, "/", None, hosted, "The same, where there is one model")
+    door.post(app, "/v1/embeddings", schemas.OpenAIEmbeddings, _openai(service), "Embeddings as OpenAI gives them")
+    _looks(app, service, page)
+
+    @app.exception_handler(HTTPException)
+    async def _unknown(request: Request, error: HTTPException) -> Response:
+        what = f"there is no {request.method} {request.url.path[:200]}"
+        return refusal(Refused("method" if error.status_code == 405 else "not_found", what), request_id(request))
+
+    return app
+
+
+def _task(service: Service, name: str) -> Handler:
+    async def handler(body: Any, ticket: Ticket) -> Any:
+        model = service.model(body.model)
+        return await _asked(service, model, name, body, ticket)
+
+    return handler
+
+
+def _hosted(service: Service) -> Handler:
+    async def handler(given: Any, ticket: Ticket) -> Any:
+        body, pipeline = given["body"], given.get("pipeline")
+        said = body.get("model") if isinstance(body, dict) else None
+        name = given.get("model", said)
+        if name is not None and not isinstance(name, str):
+            raise Refused("invalid", "model must be a name", param="model")
+        model = service.model(name)
+        if pipeline is not None and pipeline not in PIPELINES:
+            raise Refused("not_found", f"there is no pipeline {pipeline[:80]!r}; there is {', '.join(PIPELINES)}")
+        task = model.task if pipeline is None else PIPELINES[pipeline]
+        return await _asked(service, model, task, parsed(TASKS[task].body, body), ticket)
+
+    return handler
+
+
+async def _asked(service: Service, model: ServedModel, name: str, body: Any, ticket: Ticket) -> Any:
+    ticket.model = model.name
+    model.require(name)
+    most, given = service.settings.items, body.inputs
+    if isinstance(given, schemas.Comparison):
+        given = given.sentences
+    if isinstance(given, list) and len(given) > most:
+        raise Refused("too_large", f"{len(given):,} texts in a request, {most:,} are allowed; send less at a time")
+    ticket.is_large = isinstance(given, list) and len(given) > MANY
+    return await TASKS[name].run(model, body, ticket, service.settings.too_long)
+
+
+def _openai(service: Service) -> Handler:
+    async def handler(body: Any, ticket: Ticket) -> Any:
+        model = service.model(body.model)
+        ticket.model = model.name
+        model.require("embed")
+        texts = [body.input] if isinstance(body.input, str) else body.input
+        if len(texts) > service.settings.items:
+            raise Refused("too_large", f"{len(texts):,} texts in a request, {service.settings.items:,} are allowed")
+        width = model.found.config.hidden_size
+        if body.dimensions not in (None, width):
+            raise Refused("invalid", f"dimensions must be {width}, what the model has, or left out", param="dimensions")
+        vectors = await vectors_of(model, texts, ticket, service.settings.too_long)
+        tokens = sum(len(one["ids"]) for one in model.tokenized(texts))
+        data = [
+            {"object": "embedding", "index": place, "embedding": _encoded(vector, body.encoding_format)}
+            for place, vector in enumerate(vectors)
+        ]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return {"object": "list", "data": data, "model": model.name, "usage": usage}
+
+    return handler
+
+
+def _encoded(vector: Any, how: str) -> Any:
+    return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode() if how == "base64" else vector.tolist()
+
+
+def _looks(app: FastAPI, service: Service, page: str) -> None:
+    """Add the routes that only look."""
+
+    @app.get("/livez", summary="Whether the process answers at all")
+    async def livez() -> Any:
+        return {"status": "alive"}
+
+    @app.get("/readyz", summary="Whether a request would be answered now; 503 where not")
+    @app.get("/health", include_in_schema=False)
+    async def readyz() -> Response:
+        states = {True: "ready", False: "draining" if service.is_draining else "not ready"}
+        status = states[service.is_ready]
+        return JSONResponse({"status": status, "workers": service.num_loaded}, 200 if service.is_ready else 503)
+
+    @app.get("/metrics", summary="What is counted, for Prometheus")
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/info", summary="The models and the limits of this server")
+    async def info() -> Any:
+        models = [_info(model) for model in service.models.values()]
+        return {"version": __version__, "models": models, "limits": service.settings.plain()}
+
+    @app.get("/v1/models", summary="The models, as OpenAI lists them")
+    async def models() -> Any:
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "unmask"} for name in service.models]
+        return {"object": "list", "data": data}
+
+    @app.get("/", summary="A page to try the models on", include_in_schema=False)
+    async def home() -> Response:
+        return HTMLResponse(page)
+
+
+def _info(model: ServedModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "task": model.task,
+        "tasks": list(model.tasks),
+        "engine": model.engine,
+        "reads_tokens": model.longest,
+        "labels": [] if model.found.task is None else list(model.found.task.labels),
+        "mask_token": model.predictor.mask_token if model.task == "fill" else None,
+    }

@@ -1,0 +1,72 @@
+"""The process around the application: signals, connections that say nothing, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from unmask.errors import UserError
+from unmask.serve.service import Service
+
+IDLE_SECONDS: Final = 10.0
+"""After so long a connection that has asked nothing is closed."""
+
+
+class _Server(uvicorn.Server):
+    """A server that goes on answering for a while after it was told to stop, not ready any more."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._service.is_draining:  # told twice
+            super().handle_exit(sig, frame)
+            return
+        self._service.is_draining = True
+        stop = super().handle_exit
+        loop = asyncio.get_event_loop()
+        loop.call_soon_threadsafe(loop.call_later, self._service.settings.drain_seconds, stop, sig, frame)
+
+
+class _Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever parser is installed
+    """Closes connections on which nothing is asked: they cost memory and say nothing."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._idle = self.loop.call_later(IDLE_SECONDS, self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._idle.cancel()
+        super().connection_lost(exc)
+
+
+def run(app: FastAPI, service: Service, host: str, port: int) -> None:
+    """Serve until a signal; every request that was taken is answered first.
+
+    Raises UserError where the address can not be had.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=_Impatient,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(service.settings.deadline_seconds) + 5,
+        backlog=2048,
+    )
+    try:
+        _Server(config, service).run()
+    except SystemExit:
+        raise UserError(f"--host {host} --port {port}: can not be listened on; it is taken, or not yours") from None
