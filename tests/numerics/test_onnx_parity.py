@@ -244,10 +244,10 @@ def test_int8_is_small_and_keeps_the_tie(export: Export, in_bits: Path) -> None:
     assert {one.data_type for one in matrices} == {TensorProto.INT8}
     assert sum(300 in one.dims for one in matrices) == 1  # the table of tokens is the decoder's matrix
     assert {node.op_type for node in graph.node if node.domain} == {"MatMulIntegerToFloat"}
-    assert rough_weights(plain) > 3.5 * rough_weights(in_bits)
+    assert bytes_of_weights(plain) > 3 * bytes_of_weights(in_bits)
 
 
-def rough_weights(path: Path) -> int:
+def bytes_of_weights(path: Path) -> int:
     return sum(len(one.raw_data) for one in onnx.load(path).graph.initializer)
 
 
@@ -291,10 +291,10 @@ def products(path: Path, table: npt.NDArray[np.float32], weight: npt.NDArray[np.
 
 def test_every_product_in_bits_is_its_slow_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = np.random.default_rng(0)
-    table, weight = (chance.standard_normal(shape).astype(np.float32) for shape in ((6, 4), (4, 4)))
+    table, weight = (chance.standard_normal(shape).astype(np.float32) for shape in ((600, 4), (4, 4)))
     table[2] = 0  # a row of nothing
     products(tmp_path / "plain.onnx", table, weight)
-    ids = np.array([2, 0, 5, 5, 1, 3], np.int64)
+    ids = np.array([2, 0, 5, 5, 1, 599], np.int64)
 
     def twin(rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         (one, of_rows), (other, of_columns) = quantized_rows(rows), quantized_rows(columns.T)

@@ -15,6 +15,7 @@ import typer
 
 from unmask import files
 from unmask.cli.export_sample import sample
+from unmask.cli.model_card import card_of, check_license
 from unmask.cli.starting import MODEL
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, Terminal, progress_for
 from unmask.errors import ModelError, SettingError
@@ -31,6 +32,9 @@ from unmask.runs import refuse_occupied
 
 Where = str | PathLike[str]
 
+CARD: Final = "README.md"
+"""The one file of a model directory that people change: it has no checksum."""
+
 FORMS: Final = ("huggingface", *GRAPHS)
 
 
@@ -41,12 +45,22 @@ def export_command(
     check: Annotated[Path | None, typer.Option(help="Texts, or labelled examples, on which int8 is measured.")] = None,
     push: Annotated[str | None, typer.Option(metavar="ORG/NAME", help="Put it on the hub too, as private.")] = None,
     public: Annotated[bool, typer.Option("--public", help="Let everybody see what is pushed.")] = False,
+    license: Annotated[str | None, typer.Option(help="The licence that the card names, as in apache-2.0.")] = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
     """Write a model in the forms that others read."""
     terminal = Terminal(json=json, quiet=quiet)
-    manifest = export(model, out, to or "huggingface", check=check, push=push, private=not public, progress=not quiet)
+    manifest = export(
+        model,
+        out,
+        to or "huggingface",
+        check=check,
+        push=push,
+        private=not public,
+        license=license,
+        progress=not quiet,
+    )
     terminal.emit({"out": str(out), **manifest.plain()})
     terminal.facts(_facts(manifest))
     terminal.next_step(f'unmask.load("{out}"), or transformers\' from_pretrained("{out}")')
@@ -60,17 +74,20 @@ def export(
     check: Where | None = None,
     push: str | None = None,
     private: bool = True,
+    license: str | None = None,
     progress: bool | Report = True,
 ) -> ModelManifest:
     """Write ``model`` into the new folder ``out`` and return what stands in its ``unmask.json``.
 
     ``to`` is huggingface, onnx or onnx-int8, or several of them; the Hugging Face files are always there. ``check``
     names texts (for a task: labelled examples) on which int8 is measured; by default those that the run was developed
-    on. ``push`` sends the folder to ORG/NAME on the hub, ``private`` unless said otherwise. Raises CheckFailed where a
+    on. ``push`` sends the folder to ORG/NAME on the hub, ``private`` unless said otherwise. ``license`` is what the
+    card says of it; it says nothing where nothing is given. Raises CheckFailed where a
     form says something else than the model, and a UserError for what can not be exported; then nothing is left at
     ``out``.
     """
     forms, target = _forms(to), Path(out)
+    check_license(license)
     if push is not None:
         check_name(push)
     with progress_for(progress) as told:
@@ -87,9 +104,11 @@ def export(
             files.write_json(aside / NAME, manifest.plain())
             manifest = replace(manifest, parity=_parity(found, aside, decide, told))
             files.write_json(aside / NAME, manifest.plain())
+            card = card_of(found, push or target.name, license=license, parity=manifest.parity)
+            files.write_bytes(aside / CARD, card.encode())
             files.publish_folder(aside, target)
         if push is not None:
-            told("push", 1, 1, send(target, push, private=private, progress=told))
+            send(target, push, private=private, progress=told)
     return manifest
 
 

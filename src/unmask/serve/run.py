@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from unmask.errors import UserError
+from unmask.errors import CheckFailed, UserError
 from unmask.serve.service import Service
 
 IDLE_SECONDS: Final = 10.0
@@ -23,6 +23,10 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+
+    def give_up(self) -> None:
+        """Stop at once."""
+        self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._service.is_draining:  # told twice
@@ -53,7 +57,7 @@ class _Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichev
 def run(app: FastAPI, service: Service, host: str, port: int) -> None:
     """Serve until a signal; every request that was taken is answered first.
 
-    Raises UserError where the address can not be had.
+    Raises UserError where the address can not be had, CheckFailed where workers die as fast as they are started.
     """
     config = uvicorn.Config(
         app,
@@ -66,7 +70,11 @@ def run(app: FastAPI, service: Service, host: str, port: int) -> None:
         timeout_graceful_shutdown=int(service.settings.deadline_seconds) + 5,
         backlog=2048,
     )
+    server = _Server(config, service)
+    service.when_lost = server.give_up
     try:
-        _Server(config, service).run()
+        server.run()
     except SystemExit:
         raise UserError(f"--host {host} --port {port}: can not be listened on; it is taken, or not yours") from None
+    if service.is_lost:
+        raise CheckFailed("the workers die as fast as they are started; what they wrote before stands above")

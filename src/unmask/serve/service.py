@@ -28,9 +28,13 @@ STALE_SECONDS: Final = 2.0
 class Service:
     """What stands behind the routes."""
 
-    def __init__(self, models: Mapping[str, ServedModel], settings: ServeSettings, lost: Callable[[], None]) -> None:
-        """``lost`` is called once workers die so often that there is no use in starting them again."""
-        self.models, self.settings, self._lost = models, settings, lost
+    when_lost: Callable[[], None] = staticmethod(lambda: None)
+    """Called once workers die so often that there is no use in starting them again."""
+
+    def __init__(self, models: Mapping[str, ServedModel], settings: ServeSettings) -> None:
+        """Nothing runs before :meth:`start`."""
+        self.models, self.settings = models, settings
+        self.is_lost = False
         self.num_workers = settings.workers or max(1, usable_threads() // settings.threads)
         self.metrics = Metrics(lambda: self.batcher.waiting_tokens, lambda: len(self._loaded))
         self.batcher = Batcher(settings.batch_tokens, settings.queue_tokens, self.metrics)
@@ -55,7 +59,7 @@ class Service:
                 loading,
                 ready=lambda number: _tell(loop, self._worker_is_ready, number),
                 answered=lambda *said: _tell(loop, self._worker_answered, *said),
-                lost=lambda: _tell(loop, self._lost),
+                lost=lambda: _tell(loop, self._give_up),
             )
         self._canary = loop.create_task(self._sing())
 
@@ -106,6 +110,10 @@ class Service:
         self.batcher.worker_answered(number, answers, seconds)
         if answers is not None:
             self.batcher.worker_is_free(number, self._workers[number].give)
+
+    def _give_up(self) -> None:
+        self.is_lost = True
+        self.when_lost()
 
     async def _sing(self) -> None:
         """Ask each model something small, again and again, whenever nobody else does."""
