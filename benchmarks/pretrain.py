@@ -26,7 +26,7 @@ import matplotlib as mpl
 import torch
 import transformers
 from matplotlib.figure import Figure
-from peers import PEERS, work
+from peers import PEERS, work  # type: ignore[import-not-found]  # beside this file
 
 import unmask
 from unmask.host import usable_threads

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tests.made_text import sentences
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
@@ -36,6 +37,11 @@ from transformers import (
 )
 
 from unmask.corpus.tokenizer import TokenizerSettings, train_tokenizer
+from unmask.inference.resolve import resolve
+from unmask.inference.resolved import Resolved
+from unmask.inference.torch_engine import read_model
+from unmask.model.tasks import TaskName, new_task_model
+from unmask.tasks.block import TaskBlock
 
 LONGEST = 64
 """Tokens of the longest row that any of them reads by learned positions."""
@@ -66,6 +72,12 @@ PUBLISHED: dict[str, tuple[type[PreTrainedModel], type[Any], dict[str, Any]]] = 
     "electra": (ElectraForMaskedLM, ElectraConfig, {**_BERT, "embedding_size": 32}),
     "electra of one width": (ElectraForMaskedLM, ElectraConfig, {**_BERT, "embedding_size": 48}),
     "electra discriminator": (ElectraForPreTraining, ElectraConfig, {**_BERT, "embedding_size": 32}),
+}
+BLOCKS: dict[TaskName, TaskBlock] = {
+    "classify": TaskBlock(name="classify", labels=("bad", "fair", "good"), max_length=64, pooling="cls"),
+    "tag": TaskBlock(name="tag", labels=("O", "B-PER", "I-PER"), scheme="BIO", max_length=64, stride=8),
+    "answer": TaskBlock(name="answer", max_length=64, stride=8),
+    "embed": TaskBlock(name="embed", max_length=64, normalize=True),
 }
 WITH_HEAD = [
     name for name, (kind, _, _) in PUBLISHED.items() if "MaskedLM" in kind.__name__ or kind is BertForPreTraining
@@ -110,6 +122,20 @@ def publish(name: str, folder: Path, seed: int = 0, **changes: Any) -> PreTraine
     model.train(mode=False)
     model.save_pretrained(folder)
     return model
+
+
+def fine_tuned(family: str, task: TaskName, folder: Path, **changes: Any) -> Resolved:
+    """Return a published model with a head of ``task`` on it, as a run of ours would hold it."""
+    (folder / "base").mkdir()
+    publish(family, folder / "base")
+    base, block = resolve(folder / "base"), replace(BLOCKS[task], **changes)
+    outputs = 2 if task == "answer" else len(block.labels)
+    model = new_task_model(read_model(base), task, outputs, block.pooling, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for parameter in model.task.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)) / 5)
+    save_file({name: value.detach().clone() for name, value in model.named_parameters()}, folder / "run.safetensors")
+    return replace(base, weights=(folder / "run.safetensors",), task=block, model_type=None)
 
 
 def configure(folder: Path, **values: Any) -> None:

@@ -15,7 +15,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
-from tests.published import PUBLISHED, WITH_HEAD, publish, tensors_of
+from tests.published import BLOCKS, PUBLISHED, WITH_HEAD, fine_tuned, publish, tensors_of
 
 import unmask
 from unmask.errors import CheckFailed, ModelError, UserError
@@ -23,17 +23,9 @@ from unmask.exporting.hugging_face import write_hugging_face
 from unmask.inference.loading import loaded
 from unmask.inference.resolve import resolve
 from unmask.inference.resolved import Resolved
-from unmask.inference.torch_engine import read_model
-from unmask.model.tasks import TaskName, new_task_model
-from unmask.tasks.block import TaskBlock
+from unmask.model.tasks import TaskName
 
 TEXTS = ["the small red fox sees a tree", "a house", "the old man walks home over the green hill and sleeps"]
-BLOCKS: dict[TaskName, TaskBlock] = {
-    "classify": TaskBlock(name="classify", labels=("bad", "fair", "good"), max_length=64, pooling="cls"),
-    "tag": TaskBlock(name="tag", labels=("O", "B-PER", "I-PER"), scheme="BIO", max_length=64, stride=8),
-    "answer": TaskBlock(name="answer", max_length=64, stride=8),
-    "embed": TaskBlock(name="embed", max_length=64, normalize=True),
-}
 CLASSES = {
     "classify": transformers.AutoModelForSequenceClassification,
     "tag": transformers.AutoModelForTokenClassification,
@@ -58,20 +50,6 @@ def _no_complaint(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-def fine_tuned(family: str, task: TaskName, folder: Path, **changes: Any) -> Resolved:
-    """Return a published model with a head of ``task`` on it, as a run of ours would hold it."""
-    (folder / "base").mkdir()
-    publish(family, folder / "base")
-    base, block = resolve(folder / "base"), replace(BLOCKS[task], **changes)
-    outputs = 2 if task == "answer" else len(block.labels)
-    model = new_task_model(read_model(base), task, outputs, block.pooling, torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        for parameter in model.task.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)) / 5)
-    save_file({name: value.detach().clone() for name, value in model.named_parameters()}, folder / "run.safetensors")
-    return replace(base, weights=(folder / "run.safetensors",), task=block, model_type=None)
 
 
 @pytest.mark.parametrize("name", WITH_HEAD)

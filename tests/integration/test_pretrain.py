@@ -204,7 +204,10 @@ def test_the_commands_that_use_a_model(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--resume", "{run}"], "is finished (240 steps); make it longer with --budget +10m, or start a new one with --out"),
+        (
+            ["--resume", "{run}"],
+            "is finished (240 steps); make it longer with --budget +10m, or start a new one with --out",
+        ),
         (["--corpus", "{corpus}", "--out", "{run}"], "holds a run already; go on with it by --resume"),
         (["--corpus", "{corpus}"], "give --corpus DIR|SOURCE and --out RUN"),
         (["--corpus", "{corpus}", "--out", "{new}", "--budget", "soon"], "budget must be a number above 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import _http
 from tests.hub import Hub, running_hub
+from tests.published import publish
 
+from unmask.cli.main import main
 from unmask.errors import HubError, SettingError
 from unmask.exporting.push import check_name, push
 
@@ -39,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def hub(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Hub]:
     """Return a running stand-in that the client takes for the hub, from a user who is logged in."""
     with running_hub() as running:
         monkeypatch.setattr(constants, "ENDPOINT", running.address)
@@ -47,7 +50,10 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         monkeypatch.setattr(f"{_http.__name__}.time.sleep", lambda _: None)  # between retries
+        logger = logging.getLogger("huggingface_hub")
+        logger.addHandler(caplog.handler)
         yield running
+        logger.removeHandler(caplog.handler)
         _http.close_session()
 
 
@@ -123,7 +129,7 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_what_goes_wrong_is_said_in_a_line(
-    name: str, hub: Hub, folder: Path, capfd: pytest.CaptureFixture[str]
+    name: str, hub: Hub, folder: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     hub.failing, words = WRONG[name]
     hub.says = f"{TOKEN} is\nno licence" if "card" in name else ""
@@ -138,6 +144,7 @@ def test_what_goes_wrong_is_said_in_a_line(
     assert hub.commits == []
     assert contents(folder) == before
     assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
 
 
 def test_a_hub_without_the_newer_store_is_said(
@@ -169,6 +176,27 @@ def test_a_name_that_is_none_is_refused_before_anything_is_sent(name: str, hub: 
         push(folder, name, private=True, progress=lambda *_: None)
     assert hub.asked == []
     check_name(NAME)
+
+
+def test_the_command_exports_and_pushes(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "base").mkdir()
+    publish("bert", tmp_path / "base")
+    out = tmp_path / "out"
+    words = ["export", str(tmp_path / "base"), "--out", str(out), "--push", NAME, "--quiet"]
+    hub.failing = {"/store": 413}
+    capsys.readouterr()
+    assert main(words) == 2
+    assert [f"{NAME}: was not pushed: the hub takes no files of this size" in capsys.readouterr().err] == [True]
+    assert contents(out).keys() >= {"README.md", "config.json", "model.safetensors", "unmask.json"}
+
+    hub.failing = {}
+    assert main([*words[:3], str(tmp_path / "again"), *words[4:]]) == 0
+    (commit,) = hub.commits
+    assert {name: data for name, (_, data) in commit.items()} == contents(tmp_path / "again")
+    assert commit["README.md"][0] == "file"
+    assert commit["model.safetensors"][0] == "lfsFile"
+    assert NAME.encode() in commit["README.md"][1]
+    assert hub.private == {NAME: True}
 
 
 def test_the_environment_says_where_the_hub_is(folder: Path) -> None:

@@ -36,7 +36,9 @@ def theirs(folder: Path) -> scorer.MaskedLMScorer:
     model = publish("bert", folder)
     roles = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
     named = {f"{role}_token": token for role, token in roles.items()}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **named)
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_file=str(folder / "tokenizer.json"), **named
+    )
     return scorer.MaskedLMScorer(model, "cpu", tokenizer=tokenizer)
 
 

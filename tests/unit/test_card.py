@@ -231,7 +231,7 @@ def test_nothing_tells_of_folders_or_documents() -> None:
         corpus={
             **(run().corpus or {}),
             "sources": [
-                {"name": f"{home}/a/mail.txt", "where": f"{home}/a/mail.txt", "documents": 3, "characters": 90},
+                {"name": f"{home}/a/mail.txt", "where": f"{home}/a/inbox", "documents": 3, "characters": 90},
                 {"name": "C:\\ann\\diary", "where": "C:\\ann\\diary", "documents": 3, "characters": 90},
             ],
             "refused": {"not UTF-8": {"first": f"{home}/b.txt:3", "count": 2}},
@@ -240,6 +240,7 @@ def test_nothing_tells_of_folders_or_documents() -> None:
     )
     text = model_card(language_model(runs=[spied]))
     assert "ann" not in re.findall(r"\w+", text)
+    assert "inbox" not in text
     assert "| mail.txt | natural | 3 | 90 |" in text
     assert "| diary | natural | 3 | 90 |" in text
     for fill in spied.fills:

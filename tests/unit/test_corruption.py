@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.made_text import sentences
 
@@ -22,6 +23,7 @@ def joined(text: str, kind: Kind, rate: float) -> str:
     return "".join(corrupted(text, kind, rate))
 
 
+@settings(max_examples=50)
 @given(text=st.text(max_size=60), kind=st.sampled_from(CORRUPTIONS), rate=st.floats(0, 1))
 def test_a_piece_for_every_character_and_none_changes_without_errors(text: str, kind: Kind, rate: float) -> None:
     assert len(corrupted(text, kind, rate)) == len(text)
@@ -43,7 +45,7 @@ def test_the_rate_is_a_share_of_what_can_change(kind: Kind, rate: float) -> None
 @pytest.mark.parametrize("kind", ["case", "whitespace", "accents", "homoglyphs"])
 def test_an_error_at_a_low_rate_is_there_at_every_higher_one(kind: Kind) -> None:
     by_rate = [corrupted(TEXT, kind, rate) for rate in RATES]
-    for lower, higher in zip(by_rate, by_rate[1:], strict=False):
+    for lower, higher in pairwise(by_rate):
         assert all(more == less for less, more, was in zip(lower, higher, TEXT, strict=True) if less != was)
 
 
@@ -57,17 +59,14 @@ def test_typos_are_of_four_kinds_and_never_empty_a_word() -> None:
 
 
 def test_swaps_keep_the_letters_of_a_word() -> None:
-    swapped = [joined(word, "typos", 1.0) for word in ("ab", "cd", "ef", "gh", "kl", "mn", "op", "qr")]
-    assert any(
-        sorted(made) == sorted(word) and made != word
-        for made, word in zip(swapped, ("ab", "cd", "ef", "gh", "kl", "mn", "op", "qr"), strict=True)
-    )
+    words = ["ab", "cd", "ef", "gh", "kl", "mn", "op", "qr", "st", "uv", "wx", "yz"]
+    assert any(joined(word, "typos", 1.0) == word[::-1] for word in words)
 
 
 def test_the_other_kinds_do_what_they_are_called() -> None:
     assert joined("The Array", "case", 1.0) == "tHE aRRAY"
     assert joined("a b c d e f", "whitespace", 1.0).replace(" ", "") == "abcdef"
-    assert joined("café ano", "accents", 1.0) == "ćafe áńó"
+    assert joined("café ano", "accents", 1.0) == "ćáfe áńó"
     looks = joined("peace", "homoglyphs", 1.0)
     assert looks != "peace"
     assert all("CYRILLIC" in unicodedata.name(letter) for letter in looks)

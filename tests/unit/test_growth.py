@@ -118,6 +118,17 @@ def test_a_grown_tokenizer_is_known_again_and_grows_again(kind: Kind) -> None:
         assert pieces_of_new(base(kind), loose) is None
 
 
+def test_a_new_unigram_word_wins_against_its_own_pieces_alone() -> None:
+    pieces = {"<unk>": 0.0, "▁a": -3.0, "b": -3.0, "bc": -5.5, "c": -3.0, "▁": -3.0}
+    tokenizer = Tokenizer(models.Unigram(list(pieces.items()), unk_id=0, byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.add_special_tokens([AddedToken("<unk>", special=True)])
+    with pytest.raises(ModelError, match="has no pad, cls, sep, mask token"):
+        words_to_grow(tokenizer, ["ab"], 1)
+    after = grow(tokenizer, ["▁ab"])
+    assert after.encode("ab abc abb").tokens == ["▁ab", "▁a", "bc", "▁ab", "b"]  # half a nat is enough for bc to stay
+
+
 def test_the_words_that_save_most_come_first_the_same_every_time() -> None:
     texts = ["zzzz aaaaaaaa "] * 20 + ["zzzz "] * 60 + ["rare-ish wwwwwwww"] * (LEAST_SEEN - 1)
     tokenizer = base("wordpiece")

@@ -25,7 +25,8 @@ PINNED = {canonicalize_name(name): number for name, _, number in (line.partition
 @pytest.mark.parametrize(
     "requirement",
     sorted(
-        {*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)} - {"unmask[export,segment,train]"}
+        {*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)}
+        - {"unmask[export,segment,train]"}
     ),
 )
 def test_every_requirement_is_pinned_to_a_version_that_it_allows(requirement: str) -> None:

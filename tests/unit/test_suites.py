@@ -106,7 +106,7 @@ def slow_trigram(documents: list[list[int]], size: int, context: tuple[int, int]
     return probability(context)
 
 
-DOCUMENTS = st.lists(st.lists(st.integers(0, 3), max_size=6), min_size=1, max_size=5)
+DOCUMENTS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=6), min_size=1, max_size=5)
 
 
 @given(documents=DOCUMENTS, sentence=st.lists(st.integers(0, 3), max_size=5))
@@ -123,8 +123,10 @@ def test_trigrams_agree_with_their_slow_twin(documents: list[list[int]], sentenc
 
 @given(documents=DOCUMENTS)
 def test_what_follows_has_probability_one_in_all(documents: list[list[int]]) -> None:
-    for context in ((4, 4), (4, 0), (1, 2), (3, 3)):
-        assert sum(slow_trigram(documents, 4, context, token) for token in range(5)) == pytest.approx(1)
+    trigrams, tokens = Trigrams([np.array(document, np.int64) for document in documents], 4), np.arange(5)
+    for first, second in ((4, 4), (4, 0), (1, 2), (3, 3)):
+        found = trigrams._probability(np.full(5, first), np.full(5, second), tokens)
+        assert found.sum() == pytest.approx(1)
 
 
 def test_canaries_have_numbers_of_their_own_and_stand_in_as_many_documents_as_they_have_copies() -> None:
@@ -154,7 +156,8 @@ def test_exposure_is_that_of_the_rank() -> None:
 def test_controls_rank_uniformly_where_nothing_is_remembered_and_remembered_ones_stand_out() -> None:
     canaries = make_canaries()
     found = memorisation(by_hash, canaries, quiet)
-    assert found["control"]["uniform_p"] > 0.01
+    p_values = [memorisation(by_hash, make_canaries(seed=seed), quiet)["control"]["uniform_p"] for seed in range(20)]
+    assert kstest(p_values, "uniform").pvalue > 0.001
     for exposure in found["exposure"].values():
         assert exposure["low"] - 0.5 < found["by_chance"] < exposure["high"] + 0.5
     known = {canary.text: canary.copies for canary in canaries}

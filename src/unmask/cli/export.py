@@ -100,7 +100,7 @@ def export(
             told("files", 0, 1, "configuration, weights, tokenizer")
             write_hugging_face(found, aside)
             graphs = _write_graphs(found, aside, forms, told)
-            manifest = _manifest(found, aside, graphs)
+            manifest = model_manifest(found, aside, graphs)
             files.write_json(aside / NAME, manifest.plain())
             manifest = replace(manifest, parity=_parity(found, aside, decide, told))
             files.write_json(aside / NAME, manifest.plain())
@@ -143,7 +143,7 @@ def _write_graphs(found: Resolved, folder: Path, forms: Sequence[str], told: Rep
     return {file: OnnxEngine(folder / file, found.config, found.task).interface() for file in files_of}
 
 
-def _manifest(found: Resolved, folder: Path, graphs: Mapping[str, Any]) -> ModelManifest:
+def model_manifest(found: Resolved, folder: Path, graphs: Mapping[str, Any]) -> ModelManifest:
     """Return what the files in ``folder`` are, their parity still open. Nothing in it tells of this machine."""
     origin = {name: value for name, value in found.origin.items() if name not in ("path", "corpus")}
     if is_hub_name(path := Path(found.origin["path"])) and not path.exists():

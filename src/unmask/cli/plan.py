@@ -75,6 +75,7 @@ def planned(where: Path, settings: PretrainSettings, budget: Budget, init: str |
     assert open_plan.gauge, "the plan of a pre-training has one"
     memory = memory_of(open_plan, config, activation_bytes(open_plan))
     step_seconds, spent = timed_steps(trial_steps(open_plan))
+    held = peak_memory()
     evaluations = evaluation_seconds(open_plan)
     steps = steps_for(
         budget,
@@ -97,7 +98,7 @@ def planned(where: Path, settings: PretrainSettings, budget: Budget, init: str |
             "total": shape.flops(config),
             "asked": shape.asked,
         },
-        "memory": {**memory, "measured": max(0, peak_memory() - held_before), "process": peak_memory()},
+        "memory": {**memory, "measured": held - held_before, "process": held},
         "speed": {
             "step_seconds": step_seconds,
             "tokens_per_second": tokens / step_seconds,
@@ -129,9 +130,10 @@ def _tokens_of_a_step(plan: Plan) -> tuple[float, float]:
 
 
 def _short(number: float) -> str:
-    for bound, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
+    """Return a number as the field writes it: 5.38M, 827k."""
+    for bound, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= bound:
-            return f"{number / bound:.3g} {word}"
+            return f"{number / bound:.3g}{letter}"
     return f"{number:.3g}"
 
 
@@ -150,12 +152,18 @@ def print_plan(terminal: Terminal, figures: dict[str, Any], budget: str) -> None
     )
     terminal.facts(
         [
-            ("parameters", f"{_short(model['parameters'])}, {_short(model['encoder_parameters'])} beside the tokens"),
+            (
+                "parameters",
+                f"{_short(model['parameters'])}, {_short(model['encoder_parameters'])} of them beside the table of tokens",
+            ),
             ("operations", f"{_short(flops['total'])} a token there and back, {flops['asked']:.0%} of them asked for"),
             ("memory", f"{_gigabytes(memory['sum'])} GB by estimate ({parts})"),
-            ("", f"{_gigabytes(memory['measured'])} GB more than before, measured at the peak of the trial steps"),
+            ("", f"{_gigabytes(memory['measured'])} GB measured: what the process grew by with the trial steps"),
             ("speed", f"{rate(speed['tokens_per_second'], 'tok')}, {duration(speed['step_seconds'])} a step here"),
-            ("", f"{speed['utilisation']:.0%} of the peak ({_short(speed['matmul_peak'])} operations a second)"),
+            (
+                "",
+                f"{speed['utilisation']:.0%} of the peak of matrix products ({_short(speed['matmul_peak'])} a second)",
+            ),
             (
                 f"in {budget}",
                 f"{count(run['steps'])} steps, {_short(run['tokens'])} tokens, {duration(run['seconds'])}",
@@ -166,7 +174,7 @@ def print_plan(terminal: Terminal, figures: dict[str, Any], budget: str) -> None
     if not figures["presets"]:
         return
     terminal.table(
-        ["in the same time", "parameters", "tokens", "a parameter", "memory, GB", "enough"],
+        ["in that time", "parameters", "tokens", "tokens a parameter", "GB", "enough"],
         [
             (
                 row["preset"],
@@ -180,5 +188,9 @@ def print_plan(terminal: Terminal, figures: dict[str, Any], budget: str) -> None
         ],
     )
     largest = figures["largest"]
-    terminal.result(f"The largest preset that sees enough: {largest or 'none, give it more time'}.")
+    terminal.result(
+        f"The largest preset that sees enough in that time is {largest}."
+        if largest
+        else "No preset sees enough in that time; the smallest comes nearest."
+    )
     terminal.result(f"{figures['rule'][0].upper()}{figures['rule'][1:]}.")

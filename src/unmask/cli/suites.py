@@ -125,7 +125,7 @@ def _minimal_pairs(work: Work) -> dict[str, Any]:
         require_same_tokenizer(work.found, work.corpus)
         reader, trigrams = plain_reader(work.found.tokenizer), trigrams_of(work.corpus)
         good, bad = (
-            trigrams.score([np.array(encoding.ids, np.int64) for encoding in reader.encode_batch(texts, False)])
+            trigrams.score([np.array(encoding.ids, np.int64) for encoding in reader.encode_batch(texts, add_special_tokens=False)])
             for texts in ([pair.good for pair in pairs], [pair.bad for pair in pairs])
         )
         floors["trigrams"] = good - bad

@@ -69,9 +69,9 @@ Change = Callable[[list[str], int, int, "np.ndarray[tuple[int], np.dtype[np.bool
 def _typo(pieces: list[str], place: int, number: int, may_change: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
     """Swap with the next letter, drop, add a neighbouring key, or hit that key instead; what can not be is doubled."""
     letter, way, choice = pieces[place], number % 4, number // 4
-    if len(letter) != 1:  # it was swapped with the letter before, or dropped
+    if not may_change[place]:  # it has changed places with the letter before
         return
-    follows = place + 1 < len(pieces) and bool(may_change[place + 1]) and len(pieces[place + 1]) == 1
+    follows = place + 1 < len(pieces) and bool(may_change[place + 1])
     near = _keys_beside(letter)
     key = near[choice % len(near)] if near else letter
     if way == 0 and follows:

@@ -106,10 +106,10 @@ def exposures(scores: npt.ArrayLike, references: npt.ArrayLike) -> Floats:
 def memorisation(score: Score, canaries: Sequence[Canary], told: Told) -> dict[str, Any]:
     """Return the exposure by number of copies, 0 of them being the controls, with intervals over canaries.
 
-    ``uniform_p`` is the p-value of a Kolmogorov-Smirnov test that the controls rank uniformly: where it is tiny, the
+    ``uniform_p`` is the p-value of a two-sample Kolmogorov-Smirnov test that controls rank as references do: where it is tiny, the
     canaries that should be unknown are not, and no other figure here means anything.
     """
-    from scipy.stats import kstest
+    from scipy.stats import ks_2samp
 
     answers = scored(score, [canary.text for canary in canaries], "pll", told)
     found = np.array([answer["score"] for answer in answers])
@@ -119,14 +119,16 @@ def memorisation(score: Score, canaries: Sequence[Canary], told: Told) -> dict[s
         0: role == "control",
         **{int(k): (role == "planted") & (copies == k) for k in np.unique(copies[role == "planted"])},
     }
-    ranks = (_ranks(found[role == "control"], references) - 0.5) / (len(references) + 1)
     every_rank = np.arange(1, len(references) + 2)
     return {
         "references": len(references),
         "most": float(np.log2(len(references) + 1)),
         "by_chance": float(np.log2(len(references) + 1) - np.log2(every_rank).mean()),
         "exposure": {str(count): _mean(exposures(found[chosen], references)) for count, chosen in groups.items()},
-        "control": {"canaries": int((role == "control").sum()), "uniform_p": float(kstest(ranks, "uniform").pvalue)},
+        "control": {
+            "canaries": int((role == "control").sum()),
+            "uniform_p": float(ks_2samp(found[role == "control"], references).pvalue),
+        },
     }
 
 

@@ -24,7 +24,7 @@ class Trigrams:
     """Counts of three tokens in a row, and the probabilities that follow from them."""
 
     def __init__(self, documents: Iterable[npt.NDArray[np.integer]], vocab_size: int) -> None:
-        """Count ``documents``, arrays of token ids under ``vocab_size``."""
+        """Count ``documents``, arrays of token ids under ``vocab_size``, none of them empty."""
         self._edge, self._base = vocab_size, vocab_size + 1  # one more token stands before and after a document
         whole = np.concatenate([self._framed(document) for document in documents])
         first, second, third = whole[:-2], whole[1:-1], whole[2:]

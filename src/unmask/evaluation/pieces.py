@@ -21,7 +21,8 @@ def pieces(tokenizer: Tokenizer, text: str, longest: int) -> list[str]:
     A word that has more tokens is in none of them.
     """
     spans = [found.span() for found in _WORD.finditer(text)]
-    sizes = [len(encoding) for encoding in tokenizer.encode_batch([text[slice(*span)] for span in spans], False)]
+    words = tokenizer.encode_batch([text[slice(*span)] for span in spans], add_special_tokens=False)
+    sizes = [len(word) for word in words]
     return [text[first:last] for first, last in _packed(spans, sizes, longest)]
 
 

@@ -123,8 +123,8 @@ class MaskedRobustness:
         parts = [
             list(one.text) if kind is None else corrupted(one.text, kind, rate, protected=_kept(one)) for one in asked
         ]
-        encodings = self._tokenizer.encode_batch(["".join(part) for part in parts], False)
-        clean = self._tokenizer.encode_batch([one.text for one in asked], False)
+        encodings = self._tokenizer.encode_batch(["".join(part) for part in parts], add_special_tokens=False)
+        clean = self._tokenizer.encode_batch([one.text for one in asked], add_special_tokens=False)
         made = []
         for one, part, encoding, original in zip(asked, parts, encodings, clean, strict=True):
             starts = np.concatenate(([0], np.cumsum([len(piece) for piece in part])))

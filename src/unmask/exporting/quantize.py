@@ -98,11 +98,11 @@ class _Quantizer:
         from onnx.helper import make_node
 
         bits, scales = self._matrix_in_bits(table)
-        yield make_node("Gather", [bits, places], [f"{result}_bits"])
-        yield make_node("Cast", [f"{result}_bits"], [f"{result}_steps"], to=TensorProto.FLOAT)
-        yield make_node("Gather", [scales, places], [f"{result}_scales"])
-        yield make_node("Unsqueeze", [f"{result}_scales", "last_axis"], [f"{result}_scale"])
-        yield make_node("Mul", [f"{result}_steps", f"{result}_scale"], [result])
+        yield make_node("Gather", [bits, places], [f"{result}_row_bits"])
+        yield make_node("Cast", [f"{result}_row_bits"], [f"{result}_row_steps"], to=TensorProto.FLOAT)
+        yield make_node("Gather", [scales, places], [f"{result}_row_scales"])
+        yield make_node("Unsqueeze", [f"{result}_row_scales", "last_axis"], [f"{result}_row_scale"])
+        yield make_node("Mul", [f"{result}_row_steps", f"{result}_row_scale"], [result])
 
     def _rows_in_bits(self, name: str) -> Iterator[Any]:
         """Yield what makes ``name`` (..., K) into ``_bits`` of the same shape, and ``_scale`` (..., 1) of each row."""
@@ -128,10 +128,10 @@ class _Quantizer:
         yield make_node(
             "MatMulIntegerToFloat",
             [f"{factor}_bits", f"{result}_matrix", "one", scales, "zero_of_factors", "zero_of_weights"],
-            [f"{result}_steps"],
+            [f"{result}_product"],
             domain=_OPERATORS,
         )
-        yield make_node("Mul", [f"{result}_steps", f"{factor}_scale"], [scaled])
+        yield make_node("Mul", [f"{result}_product", f"{factor}_scale"], [scaled])
         if bias:
             yield make_node("Add", [scaled, *bias], [result])
 

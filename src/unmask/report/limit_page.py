@@ -31,6 +31,8 @@ from unmask.report.html import (
 from unmask.report.learning import CATEGORIES, KINDS, lines
 
 SOURCE_WORDS = {"markov": "a Markov chain", "hmm": "a hidden Markov model"}
+BEGINNING = 3
+"""How often longer than [MASK] took for half of its way the beginning is; drawn apart where the run is longer yet."""
 FOOTER = (
     "Figures in square brackets are intervals over the choice of held-out texts, for one seed. This page is one file, "
     "holds no scripts and loads nothing."
@@ -110,28 +112,37 @@ def _way_down(watched: Sequence[Json]) -> Section:
         for name in CATEGORIES
     ]
     half_way = "Cross entropy in nats; half-way lies between the start and the best possible"
-    blocks: list[Block] = [Prose(text), _curve(watched), Table(half_way, columns, rows), _captured(watched)]
+    curves = [_curve("way", "", watched)]
+    if len(first := _beginning(watched)) <= len(watched) / BEGINNING:
+        curves.insert(0, _curve("beginning", ", the beginning", first))
+    blocks: list[Block] = [Prose(text), *curves, Table(half_way, columns, rows), _captured(watched)]
     return Section("way", "The way down", blocks)
 
 
-def _curve(watched: Sequence[Json]) -> Chart:
+def _beginning(watched: Sequence[Json]) -> Sequence[Json]:
+    """Return the evaluations up to some while after [MASK] went half of its way; all where it never did."""
+    half = halfway(watched, "masked")
+    return watched if half is None else [line for line in watched if line["tokens"] <= BEGINNING * half["tokens"]]
+
+
+def _curve(name: str, part: str, watched: Sequence[Json]) -> Chart:
     x = [line["tokens"] / 1e6 for line in watched]
     series = [
-        Series(label=name, x=x, y=[number(line.get(name)) for line in watched], colour=f"series-{place}")
-        for place, name in enumerate(CATEGORIES, start=1)
+        Series(label=kind, x=x, y=[number(line.get(kind)) for line in watched], colour=f"series-{place}")
+        for place, kind in enumerate(CATEGORIES, start=1)
     ]
     levels = [
         Level(label, value, colour)
         for label, path, colour in (
             ("unigram", ("unigram", "masked"), "muted"),
-            *((f"limit, {name}", ("limit", name), f"series-{place}") for place, name in enumerate(CATEGORIES, start=1)),
+            *((f"limit, {kind}", ("limit", kind), f"series-{place}") for place, kind in enumerate(CATEGORIES, start=1)),
         )
         if (value := number(at(watched[-1], *path))) is not None
     ]
-    ways = [f"{name} from {decimals(watched[0].get(name))} to {decimals(watched[-1].get(name))}" for name in CATEGORIES]
+    ways = [f"{kind} from {decimals(watched[0].get(kind))} to {decimals(watched[-1].get(kind))}" for kind in CATEGORIES]
     return line_chart(
-        "way",
-        title="Cross entropy on held-out text, by what was shown at the position asked for",
+        name,
+        title=f"Cross entropy on held-out text, by what was shown at the position asked for{part}",
         description=f"In nats per token: {', '.join(ways)}.",
         x_label="tokens seen (millions)",
         y_label="cross entropy (nats per token)",

@@ -125,11 +125,3 @@ def served_models(named: Sequence[str], engine: str) -> dict[str, ServedModel]:
     if not models:
         raise SettingError("give a model at least: unmask serve [NAME=]MODEL ...")
     return models
-
-
-def check_text(text: str) -> None:
-    """Raise Refused (422) for a text that no tokenizer can read."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise Refused("invalid", f"a text has half of a surrogate pair at {error.start}", param="inputs") from None

@@ -25,17 +25,16 @@ class _Server(uvicorn.Server):
         self._service = service
 
     def give_up(self) -> None:
-        """Stop at once."""
+        """Take no more, and end once what was taken is answered."""
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._service.is_draining:  # told twice
-            super().handle_exit(sig, frame)
+        if self._service.is_draining:  # told twice: now
+            self.should_exit = self.force_exit = True
             return
         self._service.is_draining = True
-        stop = super().handle_exit
         loop = asyncio.get_event_loop()
-        loop.call_soon_threadsafe(loop.call_later, self._service.settings.drain_seconds, stop, sig, frame)
+        loop.call_soon_threadsafe(loop.call_later, self._service.settings.drain_seconds, self.give_up)
 
 
 class _Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever parser is installed

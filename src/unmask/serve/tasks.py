@@ -17,7 +17,7 @@ from unmask.inference.asks import Score
 from unmask.inference.encoding import Word
 from unmask.inference.task_predictor import WORD
 from unmask.serve import schemas
-from unmask.serve.models import ServedModel, check_text
+from unmask.serve.models import ServedModel
 from unmask.serve.refusals import Refused
 from unmask.serve.settings import TooLong
 from unmask.stats.calibration import probabilities
@@ -44,11 +44,8 @@ class Task:
 
 
 def texts_of(inputs: Any) -> list[str]:
-    """Return the texts of ``inputs``, one or several. Raises Refused for one that can not be read."""
-    texts = [inputs] if isinstance(inputs, str) else list(inputs)
-    for text in texts:
-        check_text(text)
-    return texts
+    """Return the texts of ``inputs``, one or several."""
+    return [inputs] if isinstance(inputs, str) else list(inputs)
 
 
 def _fitted(model: ServedModel, texts: Sequence[str], too_long: TooLong, ticket: Ticket) -> list[list[str]]:
@@ -79,8 +76,6 @@ async def _fill(model: ServedModel, body: schemas.FillBody, ticket: Ticket, too_
     if not all(asked):
         raise Refused("invalid", f"the {mask} of a text is in the part that was cut off", param="inputs")
     top_k, targets = body.parameters.top_k or 5, body.parameters.targets
-    for target in targets or ():
-        check_text(target)
     found = await ticket.answer(model, model.predictor.filling(_flat(asked), top_k, targets))
     answers = []
     for of_text in _by_text(found, asked):
@@ -102,9 +97,8 @@ async def _score(model: ServedModel, body: schemas.ScoreBody, ticket: Ticket, to
 
 async def _classify(model: ServedModel, body: schemas.ClassifyBody, ticket: Ticket, too_long: TooLong) -> Any:
     given = body.inputs if isinstance(body.inputs, list) else [body.inputs]
-    texts = texts_of([one if isinstance(one, str) else one.text for one in given])
+    texts = [one if isinstance(one, str) else one.text for one in given]
     pairs = [None if isinstance(one, str) else one.text_pair for one in given]
-    texts_of([pair for pair in pairs if pair is not None])
     pieces = [[text] if pair is not None else None for text, pair in zip(texts, pairs, strict=True)]
     alone = iter(
         _fitted(model, [text for text, pair in zip(texts, pairs, strict=True) if pair is None], too_long, ticket)
@@ -183,7 +177,7 @@ def _tagged(
 
 async def _answer(model: ServedModel, body: schemas.AnswerBody, ticket: Ticket, _: TooLong) -> Any:
     given = body.inputs if isinstance(body.inputs, list) else [body.inputs]
-    questions, contexts = texts_of([one.question for one in given]), texts_of([one.context for one in given])
+    questions, contexts = [one.question for one in given], [one.context for one in given]
     top_k = body.parameters.top_k or 1
     found = await ticket.answer(model, model.predictor.answering(questions, contexts, top_k))
     answers = [of_question[0] if top_k == 1 else of_question for of_question in found]
