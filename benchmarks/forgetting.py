@@ -24,8 +24,8 @@ GENERAL = ("python", "numpy", "networkx", "matplotlib")
 NEW = ("sympy",)
 BASE_STEPS = 1500
 ROWS = ["training.batch_rows=16", "training.threads=1"]
-SHAPE = ["model.preset=mini", "model.num_hidden_layers=2", "optimizer.learning_rate=2e-3"]
-RATE = ["optimizer.learning_rate=3e-4"]
+SHAPE = ["model.preset=tiny", "optimizer.learning_rate=4e-3"]
+RATE = ["optimizer.learning_rate=5e-4"]
 GROWN = 500
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -57,7 +57,7 @@ def corpus_of(work: Path, sources: Any, name: str, **tokenizer: Any) -> Corpus:
 
 def base_of(work: Path, texts: dict[str, Path]) -> RunDirectory:
     """Return the encoder that all arms start from."""
-    corpus = corpus_of(work, texts["general"], "corpus-general")
+    corpus = corpus_of(work, texts["general"], "corpus-general", vocab_size=4096)
     if not (work / "base" / "report.html").exists():
         settings = [*SHAPE, *ROWS]
         unmask.pretrain(corpus, work / "base", settings=settings, budget=f"{BASE_STEPS}steps", progress=False)

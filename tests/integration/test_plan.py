@@ -52,8 +52,10 @@ def test_a_plan_says_what_the_run_then_does_and_writes_nothing(
     assert figures["speed"]["matmul_peak"] == pytest.approx((run.read("environment.json") or {})["matmul_peak"])
     assert 0 < last["utilisation"] < 1
     assert 0 < figures["speed"]["utilisation"] < 1
-    sizes = [row["parameters"] for row in figures["presets"]]
-    assert len(sizes) == 5
+    assert [row["preset"] for row in figures["presets"]] == ["tiny", "mini", "small", "medium", "base"]
+    assert figures["presets"][0]["tokens"] == figures["run"]["tokens"]
+    each = [row["tokens_per_parameter"] for row in figures["presets"]]
+    assert each == sorted(each, reverse=True)
     assert figures["memory"]["sum"] == sum(
         figures["memory"][name] for name in ("weights", "gradients", "optimizer", "average", "activations")
     )
@@ -61,8 +63,7 @@ def test_a_plan_says_what_the_run_then_does_and_writes_nothing(
 
 def test_the_table_fits_80_columns(made_corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--corpus", str(made_corpus.directory), "--budget", "20steps", "--quiet", *TINY]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    table = [line for line in lines if not line.startswith("Enough is")]
+    table = capsys.readouterr().out.splitlines()
     assert max(map(len, table)) <= 80
     assert any(line.split()[:1] == ["medium"] for line in table)
     assert any("No preset sees enough in that time" in line for line in table)
@@ -79,7 +80,7 @@ def test_utilisation_is_operations_over_the_peak(made_corpus: Corpus, tmp_path: 
 
 
 def test_activations_are_what_the_way_back_needs(made_corpus: Corpus) -> None:
-    """Twice the rows keep about twice as much; gradients do not need what an evaluation keeps."""
+    """Twice the rows keep about twice as much, a micro-batch of half of them about half."""
 
     def counted(*words: str) -> int:
         settings = pretrain_settings([*TINY, *words])
@@ -92,8 +93,8 @@ def test_activations_are_what_the_way_back_needs(made_corpus: Corpus) -> None:
         return held
 
     few, many = counted(), counted("training.batch_rows=16", "training.ema=0.9")
-    assert 1.8 * few < many < 2.2 * few
-    assert counted("training.micro_batch_rows=4") < 0.6 * few
+    assert 1.5 * few < many < 2.1 * few  # the list of asked positions is padded, and some tables are there once
+    assert counted("training.micro_batch_rows=4") < 0.75 * few
     hidden = 8 * 32 * 64 * 4  # the states of the rows, once
     assert 10 * hidden < few < 200 * hidden
 

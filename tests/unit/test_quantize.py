@@ -80,7 +80,8 @@ def test_every_product_in_bits_is_its_slow_twin(tmp_path: Path, monkeypatch: pyt
         target = tmp_path / f"{most}.onnx"
         quantize_graph(tmp_path / "plain.onnx", target)
         assert target.with_name(f"{target.name}.data").exists() == (most == 0)
-        found = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"]).run(None, {"ids": ids})
+        session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
+        found: list[npt.NDArray[np.float32]] = session.run(None, {"ids": ids})
         for one, other in zip(expected, found, strict=True):
             assert one.shape == other.shape
             assert np.abs(one - other).max() <= 1e-6 * np.abs(one).max()

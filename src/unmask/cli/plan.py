@@ -5,6 +5,7 @@ What bites: the speed is that of a few steps on the machine as it is now; what e
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -154,7 +155,7 @@ def print_plan(terminal: Terminal, figures: dict[str, Any], budget: str) -> None
         [
             (
                 "parameters",
-                f"{_short(model['parameters'])}, {_short(model['encoder_parameters'])} of them beside the table of tokens",
+                f"{_short(model['parameters'])}, {_short(model['encoder_parameters'])} without the table of tokens",
             ),
             ("operations", f"{_short(flops['total'])} a token there and back, {flops['asked']:.0%} of them asked for"),
             ("memory", f"{_gigabytes(memory['sum'])} GB by estimate ({parts})"),
@@ -168,7 +169,10 @@ def print_plan(terminal: Terminal, figures: dict[str, Any], budget: str) -> None
                 f"in {budget}",
                 f"{count(run['steps'])} steps, {_short(run['tokens'])} tokens, {duration(run['seconds'])}",
             ),
-            ("", f"{run['passes']:.3g} passes over the corpus, {run['tokens_per_parameter']:.2g} tokens a parameter"),
+            (
+                "",
+                f"{run['passes']:.3g} passes over the corpus, {_short(run['tokens_per_parameter'])} tokens a parameter",
+            ),
         ]
     )
     if not figures["presets"]:
@@ -180,7 +184,7 @@ def print_plan(terminal: Terminal, figures: dict[str, Any], budget: str) -> None
                 row["preset"],
                 _short(row["parameters"]),
                 _short(row["tokens"]),
-                f"{row['tokens_per_parameter']:.2g}",
+                _short(row["tokens_per_parameter"]),
                 _gigabytes(row["memory"]),
                 "yes" if row["is_enough"] else "no",
             )
@@ -193,4 +197,4 @@ def print_plan(terminal: Terminal, figures: dict[str, Any], budget: str) -> None
         if largest
         else "No preset sees enough in that time; the smallest comes nearest."
     )
-    terminal.result(f"{figures['rule'][0].upper()}{figures['rule'][1:]}.")
+    terminal.result(textwrap.fill(f"{figures['rule'][0].upper()}{figures['rule'][1:]}.", 80))

@@ -59,7 +59,8 @@ def push(folder: Path, name: str, *, private: bool, progress: Callable[..., None
     check_name(name)
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     progress("push", 0, len(sizes), f"{sum(sizes) / 1e6:,.1f} MB to {name}")
-    with _answered(name, folder), _silent_client():
+    again = f"hf upload {name} {folder}{' --private' if private else ''}"
+    with _answered(name, again), _silent_client():
         api = HfApi(library_name="unmask", library_version=__version__)
         address = str(api.create_repo(name, private=private, exist_ok=True))
         _require_private(api, name, private=private)
@@ -75,15 +76,15 @@ def _require_private(api: HfApi, name: str, *, private: bool) -> None:
 
 
 @contextmanager
-def _answered(name: str, folder: Path) -> Iterator[None]:
-    """Turn what the client raises into one line that says why, and that nothing here is lost."""
+def _answered(name: str, again: str) -> Iterator[None]:
+    """Turn what the client raises into one line that says why, and by which command it is tried again."""
     from huggingface_hub import errors
 
     no_answer: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]  # of whichever client it is built on
     try:
         yield
     except (no_answer, OSError, ValueError, RuntimeError) as error:  # the last two hold failures of single files
-        raise HubError(f"{name}: was not pushed: {_why(error)}; what was exported stays in {folder}") from None
+        raise HubError(f"{name}: was not pushed: {_why(error)}; what was exported stays: {again}") from None
 
 
 def _why(error: BaseException) -> str:

@@ -19,6 +19,9 @@ from unmask.serve.refusals import Refused
 DEEPEST: Final = 64
 """Levels of nesting that a body may have."""
 
+HEARD_OUT: Final = 32 * 1024 * 1024
+"""Bytes over the limit that are read and thrown away before a body is refused."""
+
 _MARKS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -41,14 +44,16 @@ async def read_json(request: Request, most_bytes: int, seconds: float) -> Any:
 
 
 async def _read(request: Request, most_bytes: int) -> bytes:
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > most_bytes:
-        raise _too_large(most_bytes)
-    body = bytearray()
+    """Return the body. One that is too large is read on for a while: who still sends would not hear the refusal."""
+    body, size = bytearray(), 0
     async for part in request.stream():
-        body += part
-        if len(body) > most_bytes:
-            raise _too_large(most_bytes)
+        size += len(part)
+        if size <= most_bytes:
+            body += part
+        elif size > most_bytes + HEARD_OUT:
+            break
+    if size > most_bytes:
+        raise Refused("too_large", f"the body is larger than {most_bytes:,} bytes; send less at a time")
     return bytes(body)
 
 
@@ -93,7 +98,3 @@ def _whole(digits: str) -> int:
     if len(digits) > 20:
         raise Refused("syntax", f"the number {digits[:20]}... is out of range")
     return int(digits)
-
-
-def _too_large(most_bytes: int) -> Refused:
-    return Refused("too_large", f"the body is larger than {most_bytes:,} bytes; send less at a time")

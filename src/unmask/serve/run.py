@@ -28,7 +28,7 @@ class _Server(uvicorn.Server):
         """Take no more, and end once what was taken is answered."""
         self.should_exit = True
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # uvicorn's signature
         if self._service.is_draining:  # told twice: now
             self.should_exit = self.force_exit = True
             return
