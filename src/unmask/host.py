@@ -99,6 +99,13 @@ def keep_freed_memory() -> None:
         mallopt(_MMAP_THRESHOLD, _KEPT_BYTES)
 
 
+def give_freed_memory_back() -> None:
+    """Give the system what this process keeps and does not use, where the C library is glibc."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def _cpuinfo(key: str) -> str:
     path = Path("/proc/cpuinfo")
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():

@@ -78,7 +78,7 @@ def test_a_fine_tuned_model_tells_of_both_its_runs(run: RunDirectory, tuned: Run
     for words in (
         "classification of texts",
         "Labels: False, True.",
-        "They also chose its weights",
+        "These examples also chose its weights",
         "the best on the development examples",
         "### Pre-training, the run before",
         "| Steps | 10, of",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.one_step import one_step
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from unmask.batch import RANDOM
@@ -50,3 +51,6 @@ def test_ids_and_replacements_reach_the_end_of_the_vocabulary(words: tuple[Path,
     assert drawn.mean() == pytest.approx(SIZE / 2, rel=0.03)
     [batch] = batches(0)
     assert batch.labels.max() > 1 << 17
+    step = one_step(corpus, "training.row_length=64")
+    assert step.is_finite
+    assert step.loss / step.asked == pytest.approx(np.log(SIZE), rel=0.05)  # it knows nothing yet

@@ -39,7 +39,7 @@ def _online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # the client asks a server of ours
 
 
-def client(server: Running, name: str) -> InferenceClient:
+def client(server: Running, name: str) -> Any:
     return InferenceClient(model=f"{server.url}/models/{name}")
 
 
@@ -75,7 +75,7 @@ def test_hugging_faces_client_tags(server: Running, models: dict[str, Path]) -> 
 
 
 def test_hugging_faces_client_answers(server: Running, models: dict[str, Path]) -> None:
-    asked = {"question": "who walks ?", "context": TEXTS[2]}
+    asked: dict[str, Any] = {"question": "who walks ?", "context": TEXTS[2]}
     found = client(server, "answer").question_answering(**asked)
     [[expected]] = unmask.load(models["answer"]).answer([asked["question"]], [asked["context"]])
     assert (found.answer, found.start, found.end) == (expected["answer"], expected["start"], expected["end"])
@@ -93,10 +93,10 @@ def test_hugging_faces_client_embeds(name: str, server: Running, models: dict[st
 
 
 @pytest.mark.parametrize("encoding", ["float", "base64"])
-def test_openais_client_embeds(encoding: str, server: Running, models: dict[str, Path]) -> None:
+def test_openais_client_embeds(encoding: Any, server: Running, models: dict[str, Path]) -> None:
     asked = OpenAI(base_url=f"{server.url}/v1", api_key="none")
     found = asked.embeddings.create(input=TEXTS, model="embed", encoding_format=encoding)
-    vectors = [one.embedding for one in found.data]
+    vectors: list[Any] = [one.embedding for one in found.data]
     if encoding == "base64":
         vectors = [np.frombuffer(base64.b64decode(one), "<f4") for one in vectors]
     assert close(vectors, unmask.load(models["embed"]).embed(TEXTS))

@@ -26,7 +26,7 @@ from unmask.evaluation.masked import FrozenSet, figures, freeze, means, score_fr
 from unmask.model.heads import MaskedLM
 from unmask.oracle.posterior import emission_rule, posterior, pseudo_losses
 from unmask.oracle.sources import chain, entropy_rate, hmm
-from unmask.report.limit_page import halfway, memory_in_words
+from unmask.report.limit_page import halfway, memory_in_words, render_limit
 from unmask.runs import RunDirectory
 from unmask.settings import read_settings
 
@@ -207,6 +207,9 @@ def test_the_command_goes_down_to_the_limit_copying_first(tmp_path: Path, capsys
     for said in ("of the way to the limit", "limit, masked", "The same source, asked otherwise", "nothing is learned"):
         assert said in page, said
     assert ">limit " in (out / "run" / "report.html").read_text()
+    assert ", the beginning" not in page
+    on_and_on = [{**watched[-1], "tokens": watched[-1]["tokens"] * times} for times in range(2, 50)]
+    assert ", the beginning" in render_limit(found, run.state, [*watched, *on_and_on])
 
 
 @pytest.mark.usefixtures("few_texts")

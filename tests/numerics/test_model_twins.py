@@ -201,7 +201,7 @@ def test_computing_layers_a_second_time_changes_no_bit(family: Family, is_rounde
         nonlocal calls
         calls += 1
 
-    model.model.layers[0].attn.register_forward_hook(count)
+    model.get_submodule("model.layers.0.attn").register_forward_hook(count)
     for model.model.gradient_checkpointing in (False, True):
         model.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=is_rounded):

@@ -196,12 +196,21 @@ def test_figures_stand_beside_their_controls() -> None:
     assert "### Pre-training, the run before" in text
 
 
+def test_a_floor_above_the_model_is_said_first() -> None:
+    said = "It does no better than what needs no network: TF-IDF and logistic regression (floor) has 0.90"
+    figure = test_report_task.figure
+    high = {"majority": {"accuracy": figure(0.2)}, "tfidf": {"accuracy": figure(0.9)}}
+    assert said in read(task_model(task={"floors": high}))[1]
+    assert "needs no network" not in read(task_model())[1]
+    assert "needs no network" not in read(task_model(task={"floors": {}}))[1]
+
+
 def test_what_was_not_measured_is_said() -> None:
     text = read(task_model())[1]
     assert "There was no test set" not in text
     assert "from scratch was not trained beside it" not in text
     text = read(VARIANTS["measured on development"])[1]
-    assert "They also chose its weights: on others it would do worse." in text
+    assert "These examples also chose its weights: on others it would do worse." in text
     assert "There was no test set" in text
     assert "from scratch was not trained beside it" in text
     assert "were not held against how often it is right" in text

@@ -73,8 +73,15 @@ def test_every_product_in_bits_is_its_slow_twin(tmp_path: Path, monkeypatch: pyt
     bits, scale = quantized_rows(table)
     rows = (bits * scale[:, None]).astype(np.float32)[ids]
     once = twin(rows, weight)
-    with_bias = once + np.arange(4, dtype=np.float32)
-    expected = [once, once, with_bias, twin(with_bias, weight), twin(rows, table.T), rows @ rows.T]
+    with_bias = (once + np.arange(4)).astype(np.float32)
+    expected: list[npt.NDArray[np.float32]] = [
+        once,
+        once,
+        with_bias,
+        twin(with_bias, weight),
+        twin(rows, table.T),
+        rows @ rows.T,
+    ]
     for most in (0, quantize._MOST_BYTES):  # weights beside the file, and in it
         monkeypatch.setattr(quantize, "_MOST_BYTES", most)
         target = tmp_path / f"{most}.onnx"
@@ -84,4 +91,4 @@ def test_every_product_in_bits_is_its_slow_twin(tmp_path: Path, monkeypatch: pyt
         found: list[npt.NDArray[np.float32]] = session.run(None, {"ids": ids})
         for one, other in zip(expected, found, strict=True):
             assert one.shape == other.shape
-            assert np.abs(one - other).max() <= 1e-6 * np.abs(one).max()
+            assert other == pytest.approx(one, rel=1e-6, abs=1e-6 * np.abs(one).max())

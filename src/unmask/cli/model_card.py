@@ -22,7 +22,7 @@ from unmask.runs import RunDirectory
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
-def check_license(license: str | None) -> None:  # noqa: A002  # the hub's own word
+def check_license(license: str | None) -> None:
     """Raise SettingError where ``license`` can not be what the hub calls one."""
     if license is not None and not _LICENSE.fullmatch(license):
         raise SettingError(
@@ -34,7 +34,7 @@ def card_of(
     found: Resolved,
     name: str,
     *,
-    license: str | None = None,  # noqa: A002  # the hub's own word
+    license: str | None = None,
     parity: Mapping[str, Any] | None = None,
 ) -> str:
     """Return README.md for ``found``, which readers load as ``name``: ORG/NAME, or the name of a folder.
@@ -48,7 +48,7 @@ def facts_of(
     found: Resolved,
     name: str,
     *,
-    license: str | None = None,  # noqa: A002  # the hub's own word
+    license: str | None = None,
     parity: Mapping[str, Any] | None = None,
 ) -> CardFacts:
     """Return all that a card of ``found`` is made of."""

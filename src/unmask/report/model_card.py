@@ -140,15 +140,25 @@ def _task_figures(evaluation: Json | None) -> list[str]:
         if (figure := read_figure(value)) is not None
     ]
     trust = at(task, "trust")
-    chosen = "" if held_out == "test" else " They also chose its weights: on others it would do worse."
+    chosen = "" if held_out == "test" else " These examples also chose its weights: on others it would do worse."
     return [
-        f"{beside_scratch(task, headline)}{chosen}",
+        f"{beside_scratch(task, headline)}{chosen}{_under_a_floor(task, headline)}",
         table(reached_table(task, headline)),
         ON_FLOORS,
         table(Table("", (f"On {held_out} examples", "Figure"), others)),
         f"Trained on {train} examples, measured on {measured} {held_out} examples. {INTERVALS} over examples.",
         calibration_words(trust) if isinstance(trust, Mapping) else "",
     ]
+
+
+def _under_a_floor(task: object, headline: str) -> str:
+    """Say where no network was needed to do as well."""
+    ours, *beside = reached(task, headline)
+    floors = [one for one in beside if one.label.endswith("(floor)")]
+    best = max(floors, key=lambda one: one.figure.value, default=None)
+    if best is None or best.figure.value < ours.figure.value:
+        return ""
+    return f" It does no better than what needs no network: {best.label} has {best.figure.text()}."
 
 
 def _data(facts: CardFacts) -> list[str]:

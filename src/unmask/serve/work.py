@@ -50,8 +50,8 @@ def work(pipe: Connection, beat: Any, loading: Loading) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the front process decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    threading.Thread(target=_beat, args=(beat,), daemon=True).start()
     networks = {name: _network(*model, loading.threads) for name, model in loading.models.items()}
+    threading.Thread(target=_beat, args=(beat,), daemon=True).start()  # while libraries load, no thread gets its turn
     pipe.send(sorted(networks))
     while True:
         try:

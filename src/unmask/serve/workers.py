@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from unmask.serve.work import Failed, Loading, work
 
-SILENT_SECONDS: Final = 1.2
+SILENT_SECONDS: Final = 1.5
 """A heart that has not beaten for so long has stopped."""
 
 LOADING_SECONDS: Final = 600.0

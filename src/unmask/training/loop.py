@@ -73,7 +73,7 @@ class TrainingSettings(LoopSettings):
     ema: ShareBelowOne = 0.0
     """Decay of the average of the weights that is used in place of the weights; 0 keeps none."""
     gradient_checkpointing: bool = False
-    """Whether layers are computed a second time on the way back: less memory, a quarter more time, equal to the bit."""
+    """Whether layers are computed a second time on the way back: less memory, a third more time, equal to the bit."""
     shard: Literal["none", "full"] = "none"
     """Whether each process of torchrun holds all weights, or full: a part of each (FSDP2), for what does not fit."""
 

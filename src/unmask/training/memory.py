@@ -13,6 +13,7 @@ import torch
 
 from unmask.batch import Batch
 from unmask.errors import RunError
+from unmask.host import give_freed_memory_back
 
 
 class RowsAtOnce:
@@ -42,6 +43,9 @@ class RowsAtOnce:
                 "training.row_length or a smaller model.preset"
             )
         self.rows = (most + 1) // 2
+        give_freed_memory_back()  # what has the wrong size would leave no room for what has the right one
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def state(self) -> dict[str, Any]:
         """Return what a later attempt goes on from."""
@@ -52,6 +56,10 @@ class RowsAtOnce:
         self.rows = state.get("micro_batch_rows", 0)
 
 
+_WORDS = ("can't allocate memory", "could not create a primitive", "could not create a memory object")
+"""How torch and the library under its matrix products say it on CPU, where it has no class of its own."""
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Say whether ``error`` is torch's way to say that memory ran out, on CUDA or, where it has no class, on CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Say whether ``error`` is torch's way to say that memory ran out."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _WORDS)

@@ -1,0 +1,293 @@
+"""ONNX beside torch: how fast, how many answers int8 changes, whether batch mates do, what memory is kept.
+
+Run: .venv/bin/python benchmarks/onnx_engines.py --model RUN --corpus DIR [--rounds 40]. Speed is that of medium with drawn
+weights, 1 x 128, one place asked, which is what a server does most. Every round gives each way a turn in a new order,
+and ratios are taken within a round. Answers are those of RUN, a trained model, to hidden tokens of held-out text: one
+at a time, and all of them in batches of like lengths. The other two ways to int8 are the library's own: one range for
+a tensor, found as it comes (quantize_dynamic, a scale a column), and blocks of 128 weights (MatMulNBits, 8 bits).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
+
+import unmask
+from unmask.corpus.directory import Corpus, open_corpus
+from unmask.exporting.graph import export_graph
+from unmask.exporting.parity import SURE, Decisions, flips, masked_decisions
+from unmask.exporting.quantize import quantize_graph
+from unmask.inference.onnx_engine import OnnxEngine
+from unmask.inference.predictor import Engine, Predictor, Windows
+from unmask.inference.resolve import resolve
+from unmask.inference.resolved import Resolved
+from unmask.inference.torch_engine import TorchEngine, read_model
+from unmask.model.config import EncoderConfig, ModelSettings
+from unmask.model.config import resolve as shape_of
+from unmask.model.heads import MaskedLM, new_masked_lm
+
+LENGTH, VOCABULARY = 128, 8192
+TEXTS = 150
+RESULTS = Path(__file__).parent / "results"
+
+TORCH, PLAIN = "torch float32", "onnx float32"
+OURS, TENSOR, BLOCKS = "int8, a range a token (unmask)", "int8, a range a tensor", "8 bits in blocks of 128"
+
+Way = Callable[[], Any]
+
+
+def per_tensor(source: Path, target: Path) -> None:
+    """Quantise as the library's own dynamic way does."""
+    quantize_dynamic(
+        source, target, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QInt8
+    )
+
+
+def in_blocks(source: Path, target: Path) -> None:
+    """Quantise weights in blocks, activations with them (accuracy level 4)."""
+    how = DefaultWeightOnlyQuantConfig(block_size=128, is_symmetric=True, accuracy_level=4, bits=8)
+    quantizer = MatMulNBitsQuantizer(onnx.load(source), algo_config=how)
+    quantizer.process()
+    quantizer.model.save_model_to_file(str(target))
+
+
+FORMS: dict[str, Callable[[Path, Path], None]] = {OURS: quantize_graph, TENSOR: per_tensor, BLOCKS: in_blocks}
+
+
+def engines(model: MaskedLM, folder: Path, threads: int) -> dict[str, Engine]:
+    """Return every way to run ``model``."""
+    config: EncoderConfig = model.config
+    plain = folder / "plain.onnx"
+    export_graph(model, plain)
+    found: dict[str, Engine] = {
+        TORCH: TorchEngine(model, config.pad_id),
+        PLAIN: OnnxEngine(plain, config, None, threads),
+    }
+    for number, (name, quantize) in enumerate(FORMS.items()):
+        quantize(plain, folder / f"{number}.onnx")
+        found[name] = OnnxEngine(folder / f"{number}.onnx", config, None, threads)
+    return found
+
+
+def interleaved(ways: dict[str, Way], rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Return the seconds, on the wall and of the processor, of each way in each round."""
+    order = list(ways)
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for name in order:
+        ways[name]()
+    for number in range(rounds):
+        random.Random(number).shuffle(order)
+        for name in order:
+            wall, processor = time.perf_counter(), time.process_time()
+            ways[name]()
+            found[name].append((time.perf_counter() - wall, time.process_time() - processor))
+    return found
+
+
+def speed(folder: Path, threads: int, rounds: int) -> dict[str, Any]:
+    """Return how long medium takes over one window, each way."""
+    torch.set_num_threads(threads)
+    config = shape_of(ModelSettings(preset="medium"), VOCABULARY, 0)
+    ways = engines(new_masked_lm(config, torch.Generator().manual_seed(0)), folder, threads)
+    window = np.random.default_rng(0).integers(5, VOCABULARY, LENGTH).astype(np.int32)
+    times = interleaved({name: lambda one=one: one.logits([window], [60]) for name, one in ways.items()}, rounds)  # type: ignore[misc]  # mypy knows no default of a lambda
+    plain = times[PLAIN]
+    return {
+        name: {
+            "milliseconds": spread([1e3 * wall for wall, _ in taken]),
+            "processor_milliseconds": spread([1e3 * used for _, used in taken]),
+            "times_as_fast": spread([one / other for (one, _), (other, _) in zip(plain, taken, strict=True)]),
+            "times_as_fast_processor": spread([one / other for (_, one), (_, other) in zip(plain, taken, strict=True)]),
+        }
+        for name, taken in times.items()
+    }
+
+
+class Alone:
+    """An engine that is asked for one window at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.hidden_size, self.max_length = engine.hidden_size, engine.max_length
+
+    def logits(self, windows: Windows, asked: Sequence[int]) -> Any:
+        """See Engine."""
+        return np.concatenate([self._engine.logits([one], [place]) for one, place in zip(windows, asked, strict=True)])
+
+    def states(self, windows: Windows) -> Any:
+        """See Engine."""
+        return self._engine.states(windows)
+
+
+def answers(found: Resolved, corpus: Corpus, folder: Path, threads: int) -> dict[str, Any]:
+    """Return what becomes of the answers of the trained ``found``, each way."""
+    texts = [record["text"] for record in islice(corpus.texts("validation"), TEXTS)]
+
+    def decided(engine: Engine) -> Decisions:
+        return masked_decisions(found, Predictor(engine, found.tokenizer, found.vocabulary, {}), texts)
+
+    ways = engines(read_model(found), folder, threads)
+    before = decided(ways[PLAIN])
+    measured: dict[str, Any] = {}
+    for name, engine in ways.items():
+        together, alone = decided(engine), decided(Alone(engine))
+        measured[name] = {
+            **flips(before, together),
+            "changed_by_company": float((together.chosen != alone.chosen).mean()),
+        }
+    return {"hidden_tokens": len(before.chosen), "sure_nats": SURE, "ways": measured}
+
+
+MEMORY = """
+import sys
+import numpy as np
+import onnxruntime
+options = onnxruntime.SessionOptions()
+options.log_severity_level = 3
+options.intra_op_num_threads = 1
+options.enable_cpu_mem_arena = options.enable_mem_pattern = sys.argv[2] == "kept"
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+chance = np.random.default_rng(0)
+
+def now(rows, length):
+    ids = chance.integers(5, 8000, (rows, length))
+    session.run(["logits"], {"input_ids": ids, "attention_mask": np.ones_like(ids), "asked": np.arange(rows) * length})
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
+
+marks = [now(1, 8), now(64, 128)]
+for number in range(200):
+    last = now(int(chance.integers(1, 9)), int(chance.integers(5, 128)))
+print(*marks, last)
+"""
+
+
+def memory(graph: Path) -> dict[str, list[float]]:
+    """Return megabytes in use after 1 x 8, after 64 x 128, and after 200 mixed batches, with a reserve and without."""
+    return {
+        reserve: [
+            float(word)
+            for word in subprocess.run(
+                [sys.executable, "-c", MEMORY, str(graph), reserve], capture_output=True, text=True, check=True
+            ).stdout.split()
+        ]
+        for reserve in ("kept", "given back")
+    }
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Return median and the middle 80 %."""
+    low, high = np.quantile(values, [0.1, 0.9])
+    return {"median": statistics.median(values), "low": float(low), "high": float(high)}
+
+
+def measure(model: Path, corpus: Corpus, threads: int, rounds: int) -> dict[str, Any]:
+    """Return all figures."""
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        found = resolve(model)
+        asked = answers(found, corpus, Path(other), threads)
+        fast = speed(Path(one), threads, rounds)
+        sizes = {PLAIN: Path(one, "plain.onnx").stat().st_size / 1e6}
+        sizes |= {name: Path(one, f"{number}.onnx").stat().st_size / 1e6 for number, name in enumerate(FORMS)}
+        return {
+            "command": "benchmarks/onnx_engines.py",
+            "unmask": unmask.__version__,
+            "torch": torch.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "machine": platform.machine(),
+            "threads": threads,
+            "rounds": rounds,
+            "shape": {"hidden_size": found.config.hidden_size, "num_hidden_layers": found.config.num_hidden_layers},
+            "speed": fast,
+            "megabytes": sizes,
+            "answers": asked,
+            "memory": memory(Path(other, "plain.onnx")),
+        }
+
+
+def page(found: dict[str, Any]) -> str:
+    """Return the results as Markdown."""
+    asked, shape = found["answers"], found["shape"]
+
+    def times(of: dict[str, Any]) -> str:
+        return f"{of['median']:.2f} ({of['low']:.2f} to {of['high']:.2f})"
+
+    fast = [
+        f"| {name} | {of['milliseconds']['median']:.1f} | {times(of['times_as_fast'])} "
+        f"| {times(of['times_as_fast_processor'])} | {found['megabytes'].get(name, float('nan')):.0f} |"
+        for name, of in found["speed"].items()
+    ]
+    said = [
+        f"| {name} | {of['after']:.4f} | {of['flipped']['value']:.2%} | "
+        f"{(of['flipped_where_sure'] or {'value': float('nan')})['value']:.2%} | {of['changed_by_company']:.2%} |"
+        for name, of in asked["ways"].items()
+    ]
+    kept = [f"| {name} | {' | '.join(f'{mark:.0f}' for mark in marks)} |" for name, marks in found["memory"].items()]
+    return "\n".join(
+        [
+            "# ONNX beside torch",
+            "",
+            f"`{found['command']}`, {found['rounds']} interleaved rounds, {found['threads']} threads,",
+            f"{found['machine']}, torch {found['torch']}, onnxruntime {found['onnxruntime']}.",
+            "",
+            f"Medium (8 x 512, {VOCABULARY} tokens), 1 x {LENGTH}, one place asked. Ratios are to onnx float32,",
+            "within a round: median and the middle 80 %.",
+            "",
+            "| Way | ms | times as fast, wall | times as fast, processor | file, MB |",
+            "| --- | ---: | ---: | ---: | ---: |",
+            *fast,
+            "",
+            f"A trained model of {shape['num_hidden_layers']} x {shape['hidden_size']}, {asked['hidden_tokens']} hidden",
+            "tokens of held-out text, against onnx float32. Sure answers were ahead of the next one by",
+            f"{asked['sure_nats']:g} nat or more. Company: answers that differ between a text alone and in a batch.",
+            "",
+            "| Way | cross entropy | answers changed | of the sure | changed by company |",
+            "| --- | ---: | ---: | ---: | ---: |",
+            *said,
+            "",
+            "Megabytes that the process holds, by what is done with onnxruntime's reserve of memory (the engine",
+            "gives it back): after 1 x 8, after one batch of 64 x 128, after 200 batches of mixed shapes.",
+            "",
+            "| Reserve | small | large | at the end |",
+            "| --- | ---: | ---: | ---: |",
+            *kept,
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    """Measure, and write results/onnx.json and .md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=40)
+    chosen = parser.parse_args()
+    logging.disable(logging.WARNING)
+    found = measure(chosen.model, open_corpus(chosen.corpus), chosen.threads, chosen.rounds)
+    (RESULTS / "onnx.json").write_text(json.dumps(found, indent=1) + "\n")
+    (RESULTS / "onnx.md").write_text(page(found))
+    print(page(found))
+
+
+if __name__ == "__main__":
+    main()
