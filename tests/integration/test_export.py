@@ -20,6 +20,7 @@ from tests.published import BLOCKS, PUBLISHED, WITH_HEAD, fine_tuned, publish, t
 import unmask
 from unmask.errors import CheckFailed, ModelError, UserError
 from unmask.exporting.hugging_face import write_hugging_face
+from unmask.exporting.parity import difference
 from unmask.inference.loading import loaded
 from unmask.inference.resolve import resolve
 from unmask.inference.resolved import Resolved
@@ -185,6 +186,14 @@ def test_a_form_that_says_something_else_leaves_nothing(tmp_path: Path, monkeypa
     with pytest.raises(CheckFailed, match="parity: the form for torch differs"):
         unmask.export(tmp_path, tmp_path / "out", progress=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors", "tokenizer.json"]
+
+
+@pytest.mark.parametrize("task", list(BLOCKS))
+def test_a_model_of_every_task_passes_its_own_gate(task: TaskName, tmp_path: Path) -> None:
+    found, out = fine_tuned("modernbert", task, tmp_path), tmp_path / "out"
+    out.mkdir()
+    write_hugging_face(found, out)
+    assert difference(found, loaded(found), loaded(replace(resolve(out), task=found.task))) == 0.0
 
 
 def test_a_model_directory_answers_for_its_files(tmp_path: Path) -> None:

@@ -106,8 +106,8 @@ def exposures(scores: npt.ArrayLike, references: npt.ArrayLike) -> Floats:
 def memorisation(score: Score, canaries: Sequence[Canary], told: Told) -> dict[str, Any]:
     """Return the exposure by number of copies, 0 of them being the controls, with intervals over canaries.
 
-    ``uniform_p`` is the p-value of a two-sample Kolmogorov-Smirnov test that controls rank as references do. Where it is
-    tiny, the canaries that should be unknown are not, and no other figure here means anything.
+    ``uniform_p`` is the p-value of a two-sample Kolmogorov-Smirnov test that controls rank as references do. Where it
+    is tiny, the canaries that should be unknown are not, and no other figure here means anything.
     """
     from scipy.stats import ks_2samp
 

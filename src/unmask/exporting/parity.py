@@ -178,7 +178,7 @@ def _windows(found: Resolved) -> list[Window]:
 
 def _window(first: int, last: int, inside: npt.NDArray[np.int32]) -> Window:
     ids = np.array([first, *inside, last], np.int32)
-    asked = np.arange(1, len(ids) - 1)
+    asked = np.arange(len(ids))
     return Window(
         example=0,
         input_ids=ids,

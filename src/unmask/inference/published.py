@@ -30,8 +30,9 @@ MOST_SURPLUS: Final = 1024
 """Rows of a table that a tokenizer may leave unused: tables are padded to round sizes; more than this is no padding."""
 
 _LONGEST_WINDOW: Final = 512
-_STRIDE: Final = 128
-"""Windows of a model that was fine-tuned elsewhere and does not say how: those of its makers (Devlin et al. 2019)."""
+_STRIDES: Final = 4
+"""Windows of a model that was fine-tuned elsewhere and does not say how: 512 tokens, 128 of them shared with the next, as
+its makers had them (Devlin et al. 2019)."""
 
 _HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")
@@ -110,13 +111,14 @@ def published_task(values: Mapping[str, Any], config: EncoderConfig, where: Path
     labels = () if name == "answer" else tuple(str(table[key]) for key in sorted(table, key=int))
     if name == "tag" and OUTSIDE not in labels:
         raise ModelError(f"{where}: its labels ({labels[0]}, ...) are no tags, there is no {OUTSIDE} among them")
+    longest = min(_LONGEST_WINDOW, config.longest_row)
     return TaskBlock(
         name=name,
         labels=labels,
         multi_label=values.get("problem_type") == "multi_label_classification",
         scheme="BIO" if name == "tag" else None,
-        max_length=min(_LONGEST_WINDOW, config.longest_row),
-        stride=0 if name == "classify" else _STRIDE,
+        max_length=longest,
+        stride=0 if name == "classify" else longest // _STRIDES,
         pooling="mean" if values.get("classifier_pooling") == "mean" else "cls",
     )
 

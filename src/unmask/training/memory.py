@@ -56,10 +56,10 @@ class RowsAtOnce:
         self.rows = state.get("micro_batch_rows", 0)
 
 
-_WORDS = ("can't allocate memory", "could not create a primitive", "could not create a memory object")
-"""How torch and the library under its matrix products say it on CPU, where it has no class of its own."""
-
-
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Say whether ``error`` is torch's way to say that memory ran out."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _WORDS)
+    """Say whether ``error`` is torch's way to say that memory ran out; on CPU it has no class of its own.
+
+    The library under its matrix products says that it could not create a primitive, and goes on saying so however few
+    rows are tried after: that is not counted.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
