@@ -72,15 +72,22 @@ def arm_of(work: Path, texts: dict[str, Path], base: RunDirectory, steps: int, s
     corpus = corpus_of(work, weights, f"corpus-{name}", **brought)
     out = work / f"run-{name}-{steps}"
     if not (out / "report.html").exists():
-        general = texts["general"] if grow else work / "corpus-general"
-        words = {"settings": [*RATE, *ROWS], "recipe": RECIPE, "budget": f"{steps}steps", "progress": False}
-        unmask.pretrain(corpus, out, init=base.path, general=general, **words)
+        unmask.pretrain(
+            corpus,
+            out,
+            init=base.path,
+            general=texts["general"] if grow else work / "corpus-general",
+            recipe=RECIPE,
+            settings=[*RATE, *ROWS],
+            budget=f"{steps}steps",
+            progress=False,
+        )
     new = corpus if share == 1 else unmask.open_corpus(work / "corpus-1-0")
-    measured = unmask.evaluate(out, corpus=new)["mlm"]
+    measured, general = unmask.evaluate(out, corpus=new)["mlm"], RunDirectory(out).evaluation["general"]
     train = corpus.manifest.splits["train"]
     return {
-        "new_text": {name: measured[name] for name in ("bits_per_character",)} | measured["cross_entropy"],
-        "general": RunDirectory(out).evaluation["general"],
+        "new_text": {"bits_per_character": measured["bits_per_character"], **measured["cross_entropy"]},
+        "general": {name: general[name] for name in ("frozen", "before", "after", "forgotten")},
         "tokens_per_word": train["tokens"] / train["words"],
     }
 

@@ -1,10 +1,10 @@
 """How cost grows: with the corpus, x1, x10 and x100, and with how far a run has come when it is resumed.
 
-Run: .venv/bin/python benchmarks/growth.py [--documents 1000] [--repeats 5]. Every figure is of a fresh process. The text
-is made, so that any amount of it is there: words of Zipf's frequencies, 60 to a document. A run at step 1,000,000 is one
-at step 100 whose checkpoint and metrics say that it has come so far: what it holds is as large as it would be. The two
-places take turns, in a new order every time. Times of work are the processor's, since the machine does other things too;
-beside them stand those of the clock.
+Run: .venv/bin/python benchmarks/growth.py [--documents 1000] [--repeats 5]. Every figure is of a fresh process. The
+text is made, so that any amount of it is there: words of Zipf's frequencies, 60 to a document. A run at step 1,000,000
+is one at step 100 whose checkpoint and metrics say that it has come so far: what it holds is as large as it would be.
+The two places take turns, in a new order every time. Times of work are the processor's, since the machine does other
+things too; beside them stand those of the clock.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TIMES, WORDS = (1, 10, 100), 60
 NEAR, FAR = 100, 1_000_000
 LINES_EVERY = 50
 RESULTS = Path(__file__).parent / "results"
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "model.preset": "tiny",
     "training.row_length": 128,
     "training.batch_rows": 8,
@@ -123,11 +123,11 @@ def two_runs(work: Path, corpus: Path) -> dict[str, Path]:
     run = RunDirectory(far)
     checkpoint, _ = run.last_good_checkpoint()
     assert checkpoint is not None
-    rows = FAR * int(SETTINGS["training.batch_rows"])
+    rows = FAR * SETTINGS["training.batch_rows"]
     state = {name: value for name, value in checkpoint.state.items() if name not in ("step", "checksums")}
     with run.new_checkpoint(FAR, {**state, "rows_consumed": rows}) as folder:
-        for file in (checkpoint.model, checkpoint.optimizer):
-            shutil.copyfile(file, folder / file.name)
+        for tensors in (checkpoint.model, checkpoint.optimizer):
+            shutil.copyfile(tensors, folder / tensors.name)
     line = next(line for line in run.metrics() if line["kind"] == "train")
     with (far / "metrics.jsonl").open("a") as file:
         file.writelines(json.dumps({**line, "step": step}) + "\n" for step in range(150, FAR + 1, LINES_EVERY))
@@ -175,8 +175,8 @@ def page(found: dict[str, Any]) -> str:
         [
             "# How cost grows",
             "",
-            f"`benchmarks/growth.py`, {found['machine']}, one thread, torch {found['torch']}; every figure is of a fresh",
-            "process, from its start, loading torch included; opening and later runs are the best of three.",
+            f"`benchmarks/growth.py`, {found['machine']}, one thread, torch {found['torch']}; every figure is of a",
+            "fresh process, from its start, loading torch included; opening and later runs are the best of three.",
             "",
             *(f"- {head}: {size}" for head, size in zip(heads, sizes, strict=True)),
             "",

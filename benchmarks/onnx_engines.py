@@ -1,10 +1,10 @@
 """ONNX beside torch: how fast, how many answers int8 changes, whether batch mates do, what memory is kept.
 
-Run: .venv/bin/python benchmarks/onnx_engines.py --model RUN --corpus DIR [--rounds 40]. Speed is that of medium with drawn
-weights, 1 x 128, one place asked, which is what a server does most. Every round gives each way a turn in a new order,
-and ratios are taken within a round. Answers are those of RUN, a trained model, to hidden tokens of held-out text: one
-at a time, and all of them in batches of like lengths. The other two ways to int8 are the library's own: one range for
-a tensor, found as it comes (quantize_dynamic, a scale a column), and blocks of 128 weights (MatMulNBits, 8 bits).
+Run: .venv/bin/python benchmarks/onnx_engines.py --model RUN --corpus DIR [--rounds 40]. Speed is that of medium with
+drawn weights, 1 x 128, one place asked, which is what a server does most. Every round gives each way a turn in a new
+order, and ratios are taken within a round. Answers are those of RUN, a trained model, to hidden tokens of held-out
+text: one at a time, and all of them in batches of like lengths. The other two ways to int8 are the library's own: one
+range for a tensor, found as it comes (quantize_dynamic, a scale a column), and blocks of 128 weights (MatMulNBits).
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from unmask.corpus.directory import Corpus, open_corpus
 from unmask.exporting.graph import export_graph
 from unmask.exporting.parity import SURE, Decisions, flips, masked_decisions
 from unmask.exporting.quantize import quantize_graph
+from unmask.inference.asks import Engine, Ids
 from unmask.inference.onnx_engine import OnnxEngine
-from unmask.inference.predictor import Engine, Predictor, Windows
+from unmask.inference.predictor import Predictor
 from unmask.inference.resolve import resolve
 from unmask.inference.resolved import Resolved
 from unmask.inference.torch_engine import TorchEngine, read_model
@@ -129,11 +130,11 @@ class Alone:
         self._engine = engine
         self.hidden_size, self.max_length = engine.hidden_size, engine.max_length
 
-    def logits(self, windows: Windows, asked: Sequence[int]) -> Any:
+    def logits(self, windows: Sequence[Ids], asked: Sequence[int]) -> Any:
         """See Engine."""
         return np.concatenate([self._engine.logits([one], [place]) for one, place in zip(windows, asked, strict=True)])
 
-    def states(self, windows: Windows) -> Any:
+    def states(self, windows: Sequence[Ids]) -> Any:
         """See Engine."""
         return self._engine.states(windows)
 
@@ -225,7 +226,7 @@ def measure(model: Path, corpus: Corpus, threads: int, rounds: int) -> dict[str,
 
 def page(found: dict[str, Any]) -> str:
     """Return the results as Markdown."""
-    asked, shape = found["answers"], found["shape"]
+    asked, size = found["answers"], found["shape"]
 
     def times(of: dict[str, Any]) -> str:
         return f"{of['median']:.2f} ({of['low']:.2f} to {of['high']:.2f})"
@@ -255,7 +256,7 @@ def page(found: dict[str, Any]) -> str:
             "| --- | ---: | ---: | ---: | ---: |",
             *fast,
             "",
-            f"A trained model of {shape['num_hidden_layers']} x {shape['hidden_size']}, {asked['hidden_tokens']} hidden",
+            f"A trained model of {size['num_hidden_layers']} x {size['hidden_size']}; {asked['hidden_tokens']} hidden",
             "tokens of held-out text, against onnx float32. Sure answers were ahead of the next one by",
             f"{asked['sure_nats']:g} nat or more. Company: answers that differ between a text alone and in a batch.",
             "",

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -51,11 +52,10 @@ class Running:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         words = [f"{name}={where}" for name, where in models.items()]
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  # as long as the server
         self.process = subprocess.Popen(
             [sys.executable, "-m", "unmask", "serve", *words, "--port", str(self.port), *options],
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+            stderr=self._said,
             env={**os.environ, **(environment or {})},
         )
 
@@ -66,7 +66,7 @@ class Running:
                 return self
             time.sleep(0.1)
         self.process.kill()
-        raise AssertionError(f"the server did not come up: {self.process.communicate()[1][-2000:]}")
+        raise AssertionError(f"the server did not come up: {self.stop()[1][-2000:]}")
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -75,8 +75,9 @@ class Running:
         """End it and return its exit code and what it has logged."""
         if self.process.poll() is None:
             self.process.send_signal(sig)
-        said = self.process.communicate(timeout=60)[1]
-        return self.process.returncode, said
+        code = self.process.wait(60)
+        self._said.seek(0)
+        return code, self._said.read()
 
     def workers(self) -> list[int]:
         """Return the process ids of its workers."""

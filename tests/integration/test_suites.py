@@ -21,6 +21,7 @@ from unmask.evaluation.robustness import MaskedRobustness, asked_words
 from unmask.inference.resolve import resolve
 from unmask.inference.torch_engine import read_model
 from unmask.runs import RunDirectory
+from unmask.tasks.block import TaskName
 
 SMALL = ["model.preset=tiny", "model.hidden_size=64", "training.row_length=64", "training.batch_rows=8"]
 
@@ -157,6 +158,42 @@ def test_canaries_go_from_text_to_exposure(
     found = evaluated(capsys, run, "--suite", "memorisation", "--file", str(out / "few.jsonl"))["memorisation"]
     assert found["exposure"].keys() == {"0", "1", "2", "4", "8", "16", "32"}
     assert found["control"]["uniform_p"] > 1e-4  # this model has never seen any of them
+
+
+def examples_of(task: TaskName, count: int, seed: int) -> list[dict[str, Any]]:
+    """Return rows in which the subject decides the class, or subjects are what is tagged."""
+    found: list[dict[str, Any]] = []
+    for text in sentences(count, seed):
+        words = text.split()
+        if task == "classify":
+            found.append({"text": text, "label": "data" if SUBJECTS.index(words[2]) < 5 else "flow"})
+        else:
+            found.append({"tokens": words, "tags": ["B-thing" if word in SUBJECTS else "O" for word in words]})
+    return found
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_errors_in_the_examples_of_a_task_lower_its_figure(
+    run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str], task: TaskName
+) -> None:
+    train, dev = tmp_path / "train.jsonl", tmp_path / "dev.jsonl"
+    for path, count, seed in ((train, 200, 1), (dev, 60, 2)):
+        path.write_text("".join(json.dumps(row) + "\n" for row in examples_of(task, count, seed)))
+    fast = {"training.threads": 1, "training.epochs": 3, "training.batch_rows": 16}
+    tuned = unmask.finetune(
+        run.path, task, train, dev, tmp_path / "task", settings=fast, controls=False, progress=False
+    )
+    found = evaluated(capsys, tuned, "--suite", "robustness", "--file", str(dev))["robustness"]
+    stored = tuned.read("evaluation.json")
+    assert stored is not None
+    assert found["documents"] == 60
+    assert ("whitespace" in found["kinds"]) == (task == "classify")
+    typos = found["kinds"]["typos"]
+    assert typos["clean"]["value"] == pytest.approx(stored["task"]["figures"][found["figure"]]["value"])
+    assert typos["clean"]["value"] > 0.8
+    assert typos["slope"]["high"] < 0
+    assert main(["evaluate", str(tuned.path), "--suite", "likelihood", "--file", str(dev), "--quiet"]) == 2
+    assert "was fine-tuned to" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,10 @@ class Player:
         if broken == "never":
             return
         answers = [len(ask.window) for ask in batch.asks] if broken is None else broken
-        self.batcher.worker_answered(self.number, None if broken == "dies" else answers, 0.001)
+        if broken == "dies":
+            self.batcher.worker_is_gone(self.number)
+        else:
+            self.batcher.worker_answered(self.number, answers, 0.001)
         self.batcher.worker_is_free(self.number, self.give)
 
 
@@ -223,5 +226,19 @@ def test_a_worker_that_dies_once_loses_nothing() -> None:
         Player(batcher, breaks=lambda _: next(deaths, None))
         found = await asyncio.gather(*jobs)
         assert [job.answers for job in found] == [[12], [13], [14]]
+
+    run(work)
+
+
+def test_a_worker_that_dies_at_rest_is_given_nothing() -> None:
+    async def work() -> None:
+        batcher = Batcher(640, 10_000, Seen())
+        player = Player(batcher)
+        batcher.worker_is_gone(player.number)
+        job = asyncio.ensure_future(batcher.ask("m", windows(5), soon()))
+        await asyncio.sleep(0.01)
+        assert player.given == []
+        batcher.worker_is_free(player.number, player.give)
+        assert (await job).answers == [5]
 
     run(work)

@@ -48,8 +48,8 @@ def test_the_sentence_claims_what_the_interval_allows(
     assert said in page
     assert "went from 4.00 to" in page
     assert [series.label for series in seen] == ["new text", "general text"]
-    assert list(seen[1].y) == [4.0, 4.1, 4.2]
-    assert list(seen[0].y) == [5.0, 4.0, 3.0]
+    assert list(seen[1].y) == pytest.approx([0.0, 0.1, 0.2])
+    assert list(seen[0].y) == [0.0, -1.0, -2.0]
 
 
 def test_a_run_that_looked_at_none_has_no_such_section() -> None:

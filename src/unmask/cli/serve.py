@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -42,13 +41,14 @@ def serve(
     ] = None,
 ) -> None:
     """Answer over HTTP with one model or several."""
+    from unmask.report.manual_page import render_manual
+    from unmask.report.serve_page import render_serve
     from unmask.serve.app import create_app
     from unmask.serve.models import served_models
     from unmask.serve.run import run
     from unmask.serve.service import Service
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
     settings = ServeSettings(
         workers=workers,
         threads=threads,
@@ -64,7 +64,7 @@ def serve(
     service = Service(served, settings)
     keys = _keys(api_keys)
     Terminal().say(f"{service.num_workers} workers of {settings.threads} threads, http://{host}:{port}")
-    run(create_app(service, api_keys=keys, page=""), service, host, port)
+    run(create_app(service, api_keys=keys, home=render_serve, manual=render_manual), service, host, port)
 
 
 def _keys(file: Path | None) -> list[str]:

@@ -122,7 +122,7 @@ def line_chart(
     levels: Sequence[Level] = (),
     counts: Sequence[float] = (),
 ) -> Chart:
-    """Draw lines with their names and last values at the right end; the y axis starts at 0. Raises MissingExtra.
+    """Draw lines with their names and last values at the right end; the y axis holds 0. Raises MissingExtra.
 
     ``name`` is unique on the page; the labels of the axes state units. Where x are ``counts``, its axis is logarithmic
     and names each of them.
@@ -133,12 +133,12 @@ def line_chart(
         ends += [(level.label, level.value, level.colour) for level in levels]
         labels = [(f"{label} {value:.2f}", value, colour) for label, value, colour in ends if value is not None]
         margin = 14 + BOLD_CHARACTER * max((len(text) for text, _, _ in labels), default=0)
-        axes = _axes(canvas, left=46, right=min(margin, 0.4 * width), bottom=40, top=10)
+        axes = _axes(canvas, left=54, right=min(margin, 0.4 * width), bottom=40, top=10)
         for level in levels:
             axes.axhline(level.value, color=COLOURS[level.colour], linewidth=1.5, linestyle=(0, (1, 2)))
         for line in series:
             _draw_line(axes, line)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=None if axes.dataLim.ymin < 0 else 0)
         axes.margins(x=0.02)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)

@@ -54,7 +54,9 @@ def _before_context(found: Sequence[Json], falls: Sequence[Mapping[str, float]],
         return ""
     place = next((index for index, line in enumerate(found) if (number(line.get("masked")) or 0.0) <= unigram), None)
     if place is None:
-        return "At [MASK] the loss has not come down to the unigram line: frequency and copying are all that was learned."
+        return (
+            "At [MASK] the loss has not come down to the unigram line: frequency and copying are all that was learned."
+        )
     done = _clipped(falls[place]["kept"] / falls[-1]["kept"]) if falls[-1]["kept"] > 0 else 0.0
     return (
         f"At [MASK] the loss came down to the unigram line, where context begins, after {_tokens_seen(found[place])} tokens; "

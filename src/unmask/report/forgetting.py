@@ -1,13 +1,13 @@
 """What a run forgot of general text while it learned its own.
 
-What bites: the two texts have different limits, so only the way of each curve says something, never their distance.
+What bites: one text is easier to guess than the other, so each curve is drawn from where it started.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unmask.report.charts import Chart, Series, line_chart
+from unmask.report.charts import Chart, Level, Series, line_chart
 from unmask.report.html import Block, Details, Figure, Json, Prose, Section, Table, at, decimals, number, read_figure
 from unmask.report.learning import lines, tokens_axis
 
@@ -19,9 +19,10 @@ def forgetting(metrics: Sequence[Json], evaluation: Json | None) -> Section | No
         return None
     text = (
         "Beside its own text the run looked at general text that it did not learn from: the same held-out passages "
-        "with the same hidden tokens, from before the first step to the last. A curve that rises is what is forgotten. "
-        "To keep more of it, mix some of that text into the corpus, lower the learning rate, or stop earlier. How far "
-        "apart the two curves are says nothing: one text is easier to guess than the other."
+        "with the same hidden tokens, from before the first step to the last. Both curves start where the run started: "
+        "down is learned, up is forgotten. On the way only part of the held-out documents is looked at, so the end of "
+        "a curve and the final figure differ a little. To keep more, mix some of that text into the corpus, lower the "
+        "learning rate, or stop earlier."
     )
     blocks: list[Block] = [Prose(text), _curves(found), Details("The figures behind the chart", [_figures(found)])]
     if (said := forgotten_in_words(evaluation)) is not None:
@@ -51,22 +52,27 @@ def _in_words(before: Figure, after: Figure, more: float, low: float, high: floa
 
 def _curves(found: Sequence[Json]) -> Chart:
     x, unit = tokens_axis(found)
-    own, general = ([number(at(line, *keys)) for line in found] for keys in (("masked",), ("general", "masked")))
-    ways = [
-        f"{name} from {decimals(of[0])} to {decimals(of[-1])}"
-        for name, of in (("the new text", own), ("general text", general))
-    ]
+    own, general = (_since_the_start(found, *keys) for keys in (("masked",), ("general", "masked")))
     return line_chart(
         "forgetting",
-        title="Cross entropy at [MASK], on the text that is learned and on general text",
-        description=f"In nats per token: {', '.join(ways)}.",
+        title="What was learned of the new text and forgotten of general text",
+        description=f"Change of cross entropy at [MASK] since the first step, in nats per token: the new text "
+        f"{decimals(own[-1])}, general text {decimals(general[-1])}.",
         x_label=f"tokens seen{unit}",
-        y_label="cross entropy at [MASK] (nats per token)",
+        y_label="change of cross entropy (nats per token)",
         series=[
             Series(label="new text", x=x, y=own, colour="series-1", markers=True),
             Series(label="general text", x=x, y=general, colour="series-2", markers=True),
         ],
+        levels=[Level("as before", 0.0)],
     )
+
+
+def _since_the_start(found: Sequence[Json], *keys: str) -> list[float | None]:
+    """Return how far the figure under ``keys`` is from where it was in the first line."""
+    values = [number(at(line, *keys)) for line in found]
+    first = next((value for value in values if value is not None), 0.0)
+    return [None if value is None else value - first for value in values]
 
 
 def _figures(found: Sequence[Json]) -> Table:

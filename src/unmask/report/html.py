@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, ClassVar, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 Json = Mapping[str, Any]
 ABSENT = "\u2013"  # an en dash
@@ -42,6 +43,14 @@ class Listing:
 
     template: ClassVar[str] = "listing.html.j2"
     items: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Lines to copy as they stand."""
+
+    template: ClassVar[str] = "code.html.j2"
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +117,26 @@ def render_page(page: Page) -> str:
     return _templates().get_template("page.html.j2").render(page=page)
 
 
+def render_live(page: Page, *scripts: str) -> str:
+    """Return the page as one HTML document with the templates ``scripts`` in it, which ask the server that sent it.
+
+    It names no policy of its own: the server that sends it allows these scripts and nothing else, in a header.
+    """
+    loader, templates = _loader(), _templates()
+    text = "".join(loader.get_source(templates, name)[0] for name in scripts)
+    return templates.get_template("live.html.j2").render(page=page, script=Markup(text))  # noqa: S704  # files of ours
+
+
+@cache
+def _loader() -> PackageLoader:
+    return PackageLoader("unmask.report", "templates")
+
+
 @cache
 def _templates() -> Environment:
-    loader = PackageLoader("unmask.report", "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        loader=_loader(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
 
 
 @dataclass(frozen=True, slots=True)

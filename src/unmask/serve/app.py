@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from unmask import __version__
 from unmask.serve import schemas
 from unmask.serve.door import Door, Handler, Ticket, parsed, refusal, request_id
 from unmask.serve.models import ServedModel
+from unmask.serve.pages import page_response
 from unmask.serve.refusals import Refused
 from unmask.serve.service import Service
 from unmask.serve.tasks import PIPELINES, TASKS, vectors_of
@@ -25,8 +26,22 @@ MANY = 32
 """So many texts are cut into tokens beside the event loop."""
 
 
-def create_app(service: Service, *, api_keys: Sequence[str] = (), page: str = "") -> FastAPI:
-    """Return the application over ``service``; ``page`` is what people see at ``/``."""
+Info = Mapping[str, Any]
+"""What ``/info`` gives."""
+Home = Callable[[Info], str]
+"""Makes the page at ``/``."""
+Manual = Callable[[Mapping[str, Any], Info, str], str]
+"""Makes the page at ``/docs`` of what OpenAPI says, what ``/info`` gives and the address that was asked."""
+
+
+def create_app(
+    service: Service,
+    *,
+    api_keys: Sequence[str] = (),
+    home: Home = lambda _: "",
+    manual: Manual = lambda *_: "",
+) -> FastAPI:
+    """Return the application over ``service``; ``home`` and ``manual`` make the pages for people."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -43,7 +58,8 @@ def create_app(service: Service, *, api_keys: Sequence[str] = (), page: str = ""
     door.post(app, "/models/{model}/pipeline/{pipeline}", None, hosted, "The same, by Hugging Face's name of a task")
     door.post(app, "/", None, hosted, "The same, where there is one model")
     door.post(app, "/v1/embeddings", schemas.OpenAIEmbeddings, _openai(service), "Embeddings as OpenAI gives them")
-    _looks(app, service, page)
+    _looks(app, service)
+    _pages(app, service, home, manual)
 
     @app.exception_handler(HTTPException)
     async def _unknown(request: Request, error: HTTPException) -> Response:
@@ -116,7 +132,7 @@ def _encoded(vector: Any, how: str) -> Any:
     return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode() if how == "base64" else vector.tolist()
 
 
-def _looks(app: FastAPI, service: Service, page: str) -> None:
+def _looks(app: FastAPI, service: Service) -> None:
     """Add the routes that only look."""
 
     @app.get("/livez", summary="Whether the process answers at all")
@@ -136,20 +152,33 @@ def _looks(app: FastAPI, service: Service, page: str) -> None:
 
     @app.get("/info", summary="The models and the limits of this server")
     async def info() -> Any:
-        models = [_info(model) for model in service.models.values()]
-        return {"version": __version__, "models": models, "limits": service.settings.plain()}
+        return _info(service)
 
     @app.get("/v1/models", summary="The models, as OpenAI lists them")
     async def models() -> Any:
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "unmask"} for name in service.models]
         return {"object": "list", "data": data}
 
-    @app.get("/", summary="A page to try the models on", include_in_schema=False)
-    async def home() -> Response:
-        return HTMLResponse(page)
+
+def _pages(app: FastAPI, service: Service, home: Home, manual: Manual) -> None:
+    """Add the pages for people."""
+    at_home = page_response(home(_info(service)))
+
+    @app.get("/", include_in_schema=False)
+    async def _home() -> Response:
+        return at_home
+
+    @app.get("/docs", include_in_schema=False)
+    async def _manual(request: Request) -> Response:
+        return page_response(manual(app.openapi(), _info(service), str(request.base_url).rstrip("/")))
 
 
-def _info(model: ServedModel) -> dict[str, Any]:
+def _info(service: Service) -> dict[str, Any]:
+    models = [_about(model) for model in service.models.values()]
+    return {"version": __version__, "models": models, "limits": service.settings.plain()}
+
+
+def _about(model: ServedModel) -> dict[str, Any]:
     return {
         "name": model.name,
         "task": model.task,

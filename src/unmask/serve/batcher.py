@@ -122,12 +122,14 @@ class Batcher:
         self._free.append((number, give))
         self._give_out()
 
-    def worker_answered(self, number: int, answers: list[Any] | None, seconds: float) -> None:
-        """Settle what the worker ``number`` was given; None says that it died over it."""
+    def worker_is_gone(self, number: int) -> None:
+        """Take back what the worker ``number`` was given, and give it nothing more."""
+        self._free = [(one, give) for one, give in self._free if one != number]
+        self._again(self._running.pop(number, []))
+
+    def worker_answered(self, number: int, answers: list[Any], seconds: float) -> None:
+        """Settle what the worker ``number`` was given."""
         batch = self._running.pop(number, [])
-        if answers is None:
-            self._again(batch)
-            return
         tokens = sum(one.tokens for one in batch)
         if batch and seconds > 0:
             rate = tokens / seconds * self.num_workers

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
-import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ValidationError
@@ -27,8 +25,6 @@ from unmask.serve.described import RESPONSES, described
 from unmask.serve.models import ServedModel
 from unmask.serve.refusals import Refused
 from unmask.serve.service import Service
-
-LOG: Final = logging.getLogger("unmask.serve")
 
 Handler = Callable[[Any, "Ticket"], Awaitable[Any]]
 """From a checked body and its ticket to what is answered as JSON."""
@@ -135,7 +131,7 @@ class Door:
             **({"truncated_tokens": ticket.truncated_tokens} if ticket.truncated_tokens else {}),
             **({"why": why} if why else {}),
         }
-        LOG.info(json.dumps(line))
+        self.service.log.line(line)
 
 
 async def _unless_gone(request: Request, work: Awaitable[Any]) -> Any:

@@ -43,6 +43,10 @@ class FillParameters(Parameters):
 class FillBody(Body):
     """Texts with masks."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"inputs": "The [MASK] of the array is returned.", "parameters": {"top_k": 3}}]}
+    )
+
     inputs: Texts
     parameters: FillParameters = FillParameters()
 
@@ -56,6 +60,8 @@ class ScoreParameters(Parameters):
 
 class ScoreBody(Body):
     """Texts to score."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"inputs": "The length of the array is returned."}]})
 
     inputs: Texts
     parameters: ScoreParameters = ScoreParameters()
@@ -82,6 +88,10 @@ class Pair(BaseModel):
 class ClassifyBody(Body):
     """Texts, or pairs of texts, to classify."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"inputs": ["It does what it says.", "It broke at once."]}]}
+    )
+
     inputs: Text | Pair | Annotated[list[Text | Pair], Field(min_length=1)]
     parameters: ClassifyParameters = ClassifyParameters()
 
@@ -99,6 +109,10 @@ class TagParameters(Parameters):
 
 class TagBody(Body):
     """Texts to tag."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"inputs": "Ada Lovelace wrote to Charles Babbage in London."}]}
+    )
 
     inputs: Texts
     parameters: TagParameters = TagParameters()
@@ -129,6 +143,12 @@ class AnswerParameters(Parameters):
 class AnswerBody(Body):
     """A question to a context, or several."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"inputs": {"question": "Who wrote?", "context": "Ada Lovelace wrote a letter."}}]
+        }
+    )
+
     inputs: Question | Annotated[list[Question], Field(min_length=1)]
     parameters: AnswerParameters = AnswerParameters()
 
@@ -146,6 +166,8 @@ class EmbedParameters(Parameters):
 
 class EmbedBody(Body):
     """Texts to turn into vectors."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"inputs": ["A first text.", "Another one."]}]})
 
     inputs: Texts
     parameters: EmbedParameters = EmbedParameters()
@@ -168,12 +190,20 @@ class Comparison(BaseModel):
 class SimilarityBody(Body):
     """A text and others to compare it with."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"inputs": {"source_sentence": "A first text.", "sentences": ["Another one."]}}]
+        }
+    )
+
     inputs: Comparison
     parameters: Parameters = Parameters()
 
 
 class TokenizeBody(Body):
     """Texts to cut into tokens."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"inputs": "The length of the array."}]})
 
     inputs: Texts
     parameters: Parameters = Parameters()
@@ -182,7 +212,11 @@ class TokenizeBody(Body):
 class OpenAIEmbeddings(BaseModel):
     """OpenAI's request for embeddings."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"model": "NAME", "input": ["A first text.", "Another one."]}]},
+    )
 
     input: Texts
     model: str

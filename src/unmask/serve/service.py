@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from unmask.host import usable_threads
 from unmask.serve.batcher import Batcher
+from unmask.serve.logs import Log
 from unmask.serve.metrics import Metrics
 from unmask.serve.models import ServedModel
 from unmask.serve.refusals import Refused
@@ -35,6 +36,7 @@ class Service:
         """Nothing runs before :meth:`start`."""
         self.models, self.settings = models, settings
         self.is_lost = False
+        self.log = Log()
         self.num_workers = settings.workers or max(1, usable_threads() // settings.threads)
         self.metrics = Metrics(lambda: self.batcher.waiting_tokens, lambda: len(self._loaded))
         self.batcher = Batcher(settings.batch_tokens, settings.queue_tokens, self.metrics)
@@ -59,6 +61,7 @@ class Service:
                 loading,
                 ready=lambda number: _tell(loop, self._worker_is_ready, number),
                 answered=lambda *said: _tell(loop, self._worker_answered, *said),
+                gone=lambda number: _tell(loop, self._worker_is_gone, number),
                 lost=lambda: _tell(loop, self._give_up),
             )
         self._canary = loop.create_task(self._sing())
@@ -68,6 +71,7 @@ class Service:
         if self._canary is not None:
             self._canary.cancel()
         await asyncio.gather(*(asyncio.to_thread(worker.stop) for worker in self._workers.values()))
+        self.log.close()
 
     @property
     def num_loaded(self) -> int:
@@ -101,15 +105,15 @@ class Service:
         self._answered_at = time.monotonic()
         self.batcher.worker_is_free(number, self._workers[number].give)
 
-    def _worker_answered(self, number: int, answers: list[Any] | None, seconds: float) -> None:
-        if answers is None:
-            self._loaded.discard(number)
-            self.metrics.restarts.inc()
-        else:
-            self._answered_at = time.monotonic()
+    def _worker_answered(self, number: int, answers: list[Any], seconds: float) -> None:
+        self._answered_at = time.monotonic()
         self.batcher.worker_answered(number, answers, seconds)
-        if answers is not None:
-            self.batcher.worker_is_free(number, self._workers[number].give)
+        self.batcher.worker_is_free(number, self._workers[number].give)
+
+    def _worker_is_gone(self, number: int) -> None:
+        self._loaded.discard(number)
+        self.metrics.restarts.inc()
+        self.batcher.worker_is_gone(number)
 
     def _give_up(self) -> None:
         self.is_lost = True

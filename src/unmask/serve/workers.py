@@ -30,8 +30,8 @@ DEATHS_SECONDS: Final = 60.0
 
 _SPAWN = multiprocessing.get_context("spawn")
 
-Answered = Callable[[int, list[Any] | None, float], None]
-"""Told by a worker's thread: which worker, the answers (None where it died over them), the seconds that they took."""
+Answered = Callable[[int, list[Any], float], None]
+"""Told by a worker's thread: which worker, the answers to what it was given, the seconds that they took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,12 @@ class Worker:
         *,
         ready: Callable[[int], None],
         answered: Answered,
+        gone: Callable[[int], None],
         lost: Callable[[], None],
     ) -> None:
-        """Start both. ``ready``, ``answered`` and ``lost`` (it dies too often) are called from the thread."""
-        self.number, self.restarts = number, 0
-        self._loading, self._ready, self._answered, self._lost = loading, ready, answered, lost
+        """Start both. The thread calls ``ready``, ``answered``, ``gone`` (it died) and ``lost`` (it dies too often)."""
+        self.number = number
+        self._loading, self._ready, self._answered, self._gone, self._lost = loading, ready, answered, gone, lost
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._deaths: list[float] = []
         self._thread = threading.Thread(target=self._drive, name=f"worker {number}", daemon=True)
@@ -82,7 +83,7 @@ class Worker:
                 process.kill()
                 process.join()
                 pipe.close()
-            self.restarts += 1
+            self._gone(self.number)
             now = time.monotonic()
             self._deaths = [at for at in self._deaths if at > now - DEATHS_SECONDS] + [now]
             if len(self._deaths) >= MOST_DEATHS:
@@ -103,6 +104,9 @@ class Worker:
         """Hand batches over and answers back until the process has to be replaced (True) or is to end (False)."""
         if self._reply(process, pipe, beat, LOADING_SECONDS) is None:
             return True
+        while not self._batches.empty():  # given to the one before, and given to others since
+            if self._batches.get() is None:
+                return False
         self._ready(self.number)
         while True:
             try:
@@ -118,10 +122,9 @@ class Worker:
                 reply = self._reply(process, pipe, beat, batch.seconds)
             except (OSError, EOFError):
                 reply = None
-            answers, seconds = reply if reply is not None else (None, 0.0)
-            self._answered(self.number, answers, seconds)
-            if answers is None:
+            if reply is None:
                 return True
+            self._answered(self.number, *reply)
 
     def _reply(self, process: Any, pipe: Connection, beat: Any, seconds: float) -> Any:
         """Return what the process sends, or None where it dies, stops, or takes longer than ``seconds``."""

@@ -1,7 +1,7 @@
 """A model that is dealt over ranks (FSDP2): each holds a part of every weight and of what the optimiser keeps of it.
 
 What bites: a weight is then a DTensor. Reading it as a whole is a meeting of all ranks, so all must do it. And this
-module takes a second to import, so it is imported where something is in parts, and nowhere else.
+module brings in all of torch's distributed tensors, so it is imported where something is in parts, and nowhere else.
 """
 
 from __future__ import annotations
