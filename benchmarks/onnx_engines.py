@@ -139,14 +139,15 @@ class Alone:
         return self._engine.states(windows)
 
 
-def answers(found: Resolved, corpus: Corpus, folder: Path, threads: int) -> dict[str, Any]:
+def answers(found: Resolved, corpus: Corpus, folder: Path) -> dict[str, Any]:
     """Return what becomes of the answers of the trained ``found``, each way."""
+    torch.set_num_threads(1)
     texts = [record["text"] for record in islice(corpus.texts("validation"), TEXTS)]
 
     def decided(engine: Engine) -> Decisions:
         return masked_decisions(found, Predictor(engine, found.tokenizer, found.vocabulary, {}), texts)
 
-    ways = engines(read_model(found), folder, threads)
+    ways = engines(read_model(found), folder, threads=1)
     before = decided(ways[PLAIN])
     measured: dict[str, Any] = {}
     for name, engine in ways.items():
@@ -204,7 +205,7 @@ def measure(model: Path, corpus: Corpus, threads: int, rounds: int) -> dict[str,
     """Return all figures."""
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         found = resolve(model)
-        asked = answers(found, corpus, Path(other), threads)
+        asked = answers(found, corpus, Path(other))
         fast = speed(Path(one), threads, rounds)
         sizes = {PLAIN: Path(one, "plain.onnx").stat().st_size / 1e6}
         sizes |= {name: Path(one, f"{number}.onnx").stat().st_size / 1e6 for number, name in enumerate(FORMS)}

@@ -51,6 +51,7 @@ class Running:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        self.said = ""
         words = [f"{name}={where}" for name, where in models.items()]
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  # as long as the server
         self.process = subprocess.Popen(
@@ -76,8 +77,11 @@ class Running:
         if self.process.poll() is None:
             self.process.send_signal(sig)
         code = self.process.wait(60)
-        self._said.seek(0)
-        return code, self._said.read()
+        if not self._said.closed:
+            with self._said:
+                self._said.seek(0)
+                self.said = self._said.read()
+        return code, self.said
 
     def workers(self) -> list[int]:
         """Return the process ids of its workers."""

@@ -267,3 +267,7 @@ def test_general_text_is_cut_as_the_corpus_is(
     general = open_corpus(Path(on.state["general"]["path"]))
     assert general.tokenizer.to_str() == resolve(on.path).tokenizer.to_str()
     assert on.evaluation["general"]["forgotten"]["n"] > 1
+    on.update(status="running", general={"path": str(general.directory), "fingerprint": made_corpus.fingerprint})
+    capsys.readouterr()
+    assert main(["pretrain", "--resume", str(on.path), "--quiet"]) == 2
+    assert f"is not the general text that {on.path} was started with" in capsys.readouterr().err

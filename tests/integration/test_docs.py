@@ -36,7 +36,8 @@ def blocks(page: Path) -> Iterator[tuple[str, str]]:
 
 def hasty(text: str) -> str:
     """Return a block with budgets that take no time."""
-    text = re.sub(r"""(--budget |budget=")\w+""", r"\g<1>4steps", text)
+    text = re.sub(r"""(--budget \+?|budget=")\w+""", r"\g<1>4steps", text)
+    text = re.sub(r"@\d+ ", "@2 ", text)  # of the four, the second ends the plateau
     return re.sub(r"(unmask finetune \S+.*)", r"\1 training.epochs=1", text).replace("--seeds 6", "--seeds 1")
 
 
@@ -76,7 +77,7 @@ def run_page(page: Path, names: dict[str, Any]) -> int:
         for line in text.splitlines() if language == "" else ():
             words = shlex.split(hasty(line), comments=True)
             if words[:1] == ["unmask"]:
-                if "--resume" in words:  # as if it had been killed
+                if words[-2] == "--resume":  # as if it had been killed
                     RunDirectory(words[-1]).update(status="running")
                 assert main(words[1:]) == 0, line
                 count += 1

@@ -39,8 +39,9 @@ CONTRAST = """() => {
     }
     return "rgb(255, 255, 255)";
   };
+  const says = (one) => [...one.childNodes].some((part) => part.nodeType === 3 && part.data.trim());
   return [...document.querySelectorAll("body *")]
-    .filter((one) => one.checkVisibility() && [...one.childNodes].some((part) => part.nodeType === 3 && part.data.trim()))
+    .filter((one) => one.checkVisibility() && says(one))
     .filter((one) => !one.closest("script, style, svg, .skip"))
     .map((one) => {
       const [dark, bright] = [light(getComputedStyle(one).color), light(ground(one))].sort((a, b) => a - b);
@@ -95,7 +96,7 @@ def ask(page: Page, model: str, task: str, first: str, second: str | None = None
     page.locator("#first").fill(first)
     if second is not None:
         page.locator("#second").fill(second)
-    page.get_by_role("button", name="Ask").click()
+    page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("Answered in")
     return page.get_by_role("status").inner_text()
 
@@ -177,11 +178,11 @@ def test_the_other_tasks_are_shown(page: Page, server: Running) -> None:
 def test_refusals_are_said_in_words(page: Page) -> None:
     choose(page, "fill", "fill")
     page.locator("#first").fill("nothing is hidden <img src=x onerror=alert(1)>")
-    page.get_by_role("button", name="Ask").click()
+    page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("A text has no [MASK]")
     expect(page.get_by_role("alert")).to_contain_text("(422 invalid)")
     page.locator("#first").fill("the [MASK] <img src=x onerror=alert(1)>")
-    page.get_by_role("button", name="Ask").click()
+    page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("Answered in")
     expect(page.get_by_role("alert")).to_be_empty()
 
@@ -225,7 +226,7 @@ def test_a_key_is_asked_for_where_there_are_keys(models: dict[str, Path], tmp_pa
     with Running({"fill": models["fill"]}, "--workers", "1", "--api-keys", str(tmp_path / "keys")) as server:
         for page in opened(browser, server.url):
             assert page.get_by_label("API key of this server").is_hidden()
-            page.get_by_role("button", name="Ask").click()
+            page.get_by_role("button", name="Ask", exact=True).click()
             expect(page.get_by_role("alert")).to_contain_text("401")
             expect(page.get_by_label("API key of this server")).to_be_focused()
             page.keyboard.type("sesame")
@@ -233,7 +234,9 @@ def test_a_key_is_asked_for_where_there_are_keys(models: dict[str, Path], tmp_pa
             expect(page.get_by_role("status")).to_contain_text("Answered in")
 
 
-def test_no_script_but_ours_runs_and_nobody_else_is_asked(page: Page) -> None:
+def test_no_script_but_ours_runs_and_nobody_else_is_asked(browser: Browser, server: Running) -> None:
+    page = browser.new_page()
+    page.goto(server.url)
     page.evaluate("""() => {
         const script = document.createElement("script");
         script.textContent = "window.stranger = true";
@@ -242,6 +245,7 @@ def test_no_script_but_ours_runs_and_nobody_else_is_asked(page: Page) -> None:
     assert page.evaluate("window.stranger") is None
     refused = page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'asked', (error) => String(error))")
     assert "Failed to fetch" in refused
+    page.close()
 
 
 def test_every_curl_of_the_manual_works(server: Running) -> None:
@@ -249,9 +253,9 @@ def test_every_curl_of_the_manual_works(server: Running) -> None:
     commands = [unescape(one) for one in re.findall(r"<code>(curl .*?)</code>", manual, re.DOTALL)]
     assert len(commands) == 11  # one to look, eight tasks, one by the model's name, one as OpenAI asks
     for command in commands:
-        said = subprocess.run([*shlex.split(command), "-sS", "-w", "\n%{http_code}"], capture_output=True, text=True)
-        body, _, code = said.stdout.rpartition("\n")
-        assert code == "200", (command, said)
+        words = [*shlex.split(command), "-sS", "-w", "\n%{http_code}"]
+        body, _, code = subprocess.run(words, check=True, capture_output=True, text=True).stdout.rpartition("\n")
+        assert code == "200", (command, body)
         json.loads(body)
     routes = server.get("/openapi.json")[1]["paths"]
     assert set(re.findall(r">POST (\S+)</h2>", manual)) == {path for path, one in routes.items() if "post" in one}
