@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ TORCH, PLAIN = "torch float32", "onnx float32"
 OURS, TENSOR, BLOCKS = "int8, a range a token (unmask)", "int8, a range a tensor", "8 bits in blocks of 128"
 
 Way = Callable[[], Any]
+Times = list[tuple[float, float]]
+"""Seconds on the wall and of the processor."""
 
 
 def per_tensor(source: Path, target: Path) -> None:
@@ -74,25 +77,28 @@ def in_blocks(source: Path, target: Path) -> None:
 FORMS: dict[str, Callable[[Path, Path], None]] = {OURS: quantize_graph, TENSOR: per_tensor, BLOCKS: in_blocks}
 
 
-def engines(model: MaskedLM, folder: Path, threads: int) -> dict[str, Engine]:
+def write_graphs(model: MaskedLM, folder: Path) -> dict[str, Path]:
+    """Write ``model`` into ``folder`` in every form and return the files."""
+    files = {PLAIN: folder / "plain.onnx", **{name: folder / f"{number}.onnx" for number, name in enumerate(FORMS)}}
+    export_graph(model, files[PLAIN])
+    for name, quantize in FORMS.items():
+        quantize(files[PLAIN], files[name])
+    return files
+
+
+def engines(model: MaskedLM, graphs: dict[str, Path], threads: int) -> dict[str, Engine]:
     """Return every way to run ``model``."""
-    config: EncoderConfig = model.config
-    plain = folder / "plain.onnx"
-    export_graph(model, plain)
-    found: dict[str, Engine] = {
-        TORCH: TorchEngine(model, config.pad_id),
-        PLAIN: OnnxEngine(plain, config, None, threads),
+    torch.set_num_threads(threads)
+    return {
+        TORCH: TorchEngine(model, model.config.pad_id),
+        **{name: OnnxEngine(path, model.config, None, threads) for name, path in graphs.items()},
     }
-    for number, (name, quantize) in enumerate(FORMS.items()):
-        quantize(plain, folder / f"{number}.onnx")
-        found[name] = OnnxEngine(folder / f"{number}.onnx", config, None, threads)
-    return found
 
 
-def interleaved(ways: dict[str, Way], rounds: int) -> dict[str, list[tuple[float, float]]]:
+def interleaved(ways: dict[str, Way], rounds: int) -> dict[str, Times]:
     """Return the seconds, on the wall and of the processor, of each way in each round."""
     order = list(ways)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    found: dict[str, Times] = {name: [] for name in ways}
     for name in order:
         ways[name]()
     for number in range(rounds):
@@ -104,22 +110,25 @@ def interleaved(ways: dict[str, Way], rounds: int) -> dict[str, list[tuple[float
     return found
 
 
-def speed(folder: Path, threads: int, rounds: int) -> dict[str, Any]:
-    """Return how long medium takes over one window, each way."""
-    torch.set_num_threads(threads)
+def speed(folder: Path, threads: Sequence[int], rounds: int) -> dict[str, Any]:
+    """Return how long medium takes over one window, each way, on each number of threads, and how large its files are."""
     config = shape_of(ModelSettings(preset="medium"), VOCABULARY, 0)
-    ways = engines(new_masked_lm(config, torch.Generator().manual_seed(0)), folder, threads)
+    model = new_masked_lm(config, torch.Generator().manual_seed(0))
+    graphs = write_graphs(model, folder)
     window = np.random.default_rng(0).integers(5, VOCABULARY, LENGTH).astype(np.int32)
-    times = interleaved({name: lambda one=one: one.logits([window], [60]) for name, one in ways.items()}, rounds)  # type: ignore[misc]  # mypy knows no default of a lambda
-    plain = times[PLAIN]
+    measured = {}
+    for count in threads:
+        ways = engines(model, graphs, count)
+        times = interleaved({name: partial(one.logits, [window], [60]) for name, one in ways.items()}, rounds)
+        measured[str(count)] = {name: _compared(taken, times[PLAIN]) for name, taken in times.items()}
+    return {"threads": measured, "megabytes": {name: path.stat().st_size / 1e6 for name, path in graphs.items()}}
+
+
+def _compared(taken: Times, plain: Times) -> dict[str, Any]:
     return {
-        name: {
-            "milliseconds": spread([1e3 * wall for wall, _ in taken]),
-            "processor_milliseconds": spread([1e3 * used for _, used in taken]),
-            "times_as_fast": spread([one / other for (one, _), (other, _) in zip(plain, taken, strict=True)]),
-            "times_as_fast_processor": spread([one / other for (_, one), (_, other) in zip(plain, taken, strict=True)]),
-        }
-        for name, taken in times.items()
+        "milliseconds": spread([1e3 * wall for wall, _ in taken]),
+        "times_as_fast": spread([one / other for (one, _), (other, _) in zip(plain, taken, strict=True)]),
+        "times_as_fast_processor": spread([one / other for (_, one), (_, other) in zip(plain, taken, strict=True)]),
     }
 
 
@@ -141,13 +150,13 @@ class Alone:
 
 def answers(found: Resolved, corpus: Corpus, folder: Path) -> dict[str, Any]:
     """Return what becomes of the answers of the trained ``found``, each way."""
-    torch.set_num_threads(1)
     texts = [record["text"] for record in islice(corpus.texts("validation"), TEXTS)]
 
     def decided(engine: Engine) -> Decisions:
         return masked_decisions(found, Predictor(engine, found.tokenizer, found.vocabulary, {}), texts)
 
-    ways = engines(read_model(found), folder, threads=1)
+    model = read_model(found)
+    ways = engines(model, write_graphs(model, folder), threads=1)
     before = decided(ways[PLAIN])
     measured: dict[str, Any] = {}
     for name, engine in ways.items():
@@ -201,27 +210,21 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": float(low), "high": float(high)}
 
 
-def measure(model: Path, corpus: Corpus, threads: int, rounds: int) -> dict[str, Any]:
+def measure(where: Path, corpus: Corpus, threads: Sequence[int], rounds: int) -> dict[str, Any]:
     """Return all figures."""
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        found = resolve(model)
-        asked = answers(found, corpus, Path(other))
-        fast = speed(Path(one), threads, rounds)
-        sizes = {PLAIN: Path(one, "plain.onnx").stat().st_size / 1e6}
-        sizes |= {name: Path(one, f"{number}.onnx").stat().st_size / 1e6 for number, name in enumerate(FORMS)}
+        found = resolve(where)
         return {
             "command": "benchmarks/onnx_engines.py",
             "unmask": unmask.__version__,
             "torch": torch.__version__,
             "onnxruntime": onnxruntime.__version__,
             "machine": platform.machine(),
-            "threads": threads,
             "rounds": rounds,
             "shape": {"hidden_size": found.config.hidden_size, "num_hidden_layers": found.config.num_hidden_layers},
-            "speed": fast,
-            "megabytes": sizes,
-            "answers": asked,
+            "answers": answers(found, corpus, Path(other)),
             "memory": memory(Path(other, "plain.onnx")),
+            "speed": speed(Path(one), threads, rounds),
         }
 
 
@@ -232,10 +235,12 @@ def page(found: dict[str, Any]) -> str:
     def times(of: dict[str, Any]) -> str:
         return f"{of['median']:.2f} ({of['low']:.2f} to {of['high']:.2f})"
 
+    sizes = found["speed"]["megabytes"]
     fast = [
-        f"| {name} | {of['milliseconds']['median']:.1f} | {times(of['times_as_fast'])} "
-        f"| {times(of['times_as_fast_processor'])} | {found['megabytes'].get(name, float('nan')):.0f} |"
-        for name, of in found["speed"].items()
+        f"| {threads} | {name} | {of['milliseconds']['median']:.1f} | {times(of['times_as_fast'])} "
+        f"| {times(of['times_as_fast_processor'])} | {_megabytes(sizes.get(name))} |"
+        for threads, ways in found["speed"]["threads"].items()
+        for name, of in ways.items()
     ]
     said = [
         f"| {name} | {of['after']:.4f} | {of['flipped']['value']:.2%} | "
@@ -247,14 +252,14 @@ def page(found: dict[str, Any]) -> str:
         [
             "# ONNX beside torch",
             "",
-            f"`{found['command']}`, {found['rounds']} interleaved rounds, {found['threads']} threads,",
-            f"{found['machine']}, torch {found['torch']}, onnxruntime {found['onnxruntime']}.",
+            f"`{found['command']}`, {found['rounds']} interleaved rounds, {found['machine']},",
+            f"torch {found['torch']}, onnxruntime {found['onnxruntime']}.",
             "",
             f"Medium (8 x 512, {VOCABULARY} tokens), 1 x {LENGTH}, one place asked. Ratios are to onnx float32,",
             "within a round: median and the middle 80 %.",
             "",
-            "| Way | ms | times as fast, wall | times as fast, processor | file, MB |",
-            "| --- | ---: | ---: | ---: | ---: |",
+            "| Threads | Way | ms | times as fast, wall | times as fast, processor | file, MB |",
+            "| ---: | --- | ---: | ---: | ---: | ---: |",
             *fast,
             "",
             f"A trained model of {size['num_hidden_layers']} x {size['hidden_size']}; {asked['hidden_tokens']} hidden",
@@ -276,12 +281,16 @@ def page(found: dict[str, Any]) -> str:
     )
 
 
+def _megabytes(size: float | None) -> str:
+    return "" if size is None else f"{size:.0f}"
+
+
 def main() -> None:
     """Measure, and write results/onnx.json and .md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=40)
     chosen = parser.parse_args()
     logging.disable(logging.WARNING)

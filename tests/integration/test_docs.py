@@ -110,7 +110,7 @@ def test_every_setting_and_every_link_that_a_page_names_is_there(page: Path) -> 
     text, settings = page.read_text(encoding="utf-8"), {name for recipe in recipes for name in known("", recipe)}
     groups = "|".join(dict.fromkeys(name for recipe in recipes for name in recipe.model_fields))
     named = set(re.findall(rf"(?<![\w/.])(?:{groups})(?:\.[a-z_]+)+(?=[=`\":])", text))
-    files = {name for name in named if name.endswith(".json")}
+    files = {name for name in named if name.endswith((".json", ".safetensors"))}
     assert named - files - settings - {MISSPELT} == set()
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if not link.startswith("http")]
     assert [link for link in links if not (page.parent / link).exists()] == []

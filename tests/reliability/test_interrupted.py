@@ -12,7 +12,7 @@ import pytest
 from tests.made_text import write_text
 from tests.reliability.hostile import ask, inventory, new_run
 
-from unmask.cli import measure, planning, pretrain
+from unmask.cli import measure, planning
 from unmask.corpus import stages
 from unmask.corpus.directory import Corpus
 from unmask.runs import RunDirectory

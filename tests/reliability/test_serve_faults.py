@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from tests.published import publish, tensors_of
 from tests.serving import Running
 
-POISON = 77
+from unmask.corpus.tokenizer import load_tokenizer
+
 TEXT = "the small red fox sees a tree and walks home over the green hill"
 
 
@@ -107,30 +108,21 @@ def test_one_poisoned_text_fails_alone(tmp_path: Path) -> None:
     """Its embedding is so large that the network answers with NaN."""
     publish("modernbert", tmp_path)
     tensors = tensors_of(tmp_path)
-    table = tensors["model.embeddings.tok_embeddings.weight"]
-    table[POISON] = torch.finfo(torch.float32).max
+    [poison] = load_tokenizer(tmp_path).encode("q", add_special_tokens=False).ids
+    tensors["model.embeddings.tok_embeddings.weight"][poison] = torch.finfo(torch.float32).max
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with Running({"m": tmp_path}, "--workers", "1") as running:
-        tokens = running.post("/tokenize", {"inputs": TEXT})[1]["ids"]
-        assert POISON not in tokens
-        poisoned = next(word for word in _words() if POISON in running.post("/tokenize", {"inputs": word})[1]["ids"])
-        codes: dict[str, list[int]] = {poisoned: [], TEXT: []}
+        codes: dict[str, list[int]] = {"q": [], TEXT: []}
         threads = [
             threading.Thread(target=lambda text=text: codes[text].append(running.post("/embed", {"inputs": text})[0]))
-            for text in (poisoned, TEXT) * 8
+            for text in ("q", TEXT) * 8
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert codes == {poisoned: [500] * 8, TEXT: [200] * 8}
+        assert codes == {"q": [500] * 8, TEXT: [200] * 8}
         assert running.counted("unmask_worker_restarts_total") == 0
-
-
-def _words() -> Iterator[str]:
-    yield from (chr(letter) for letter in range(33, 0x250))
-    yield from ("the", "small", "large", "array", "parser", "returns", "copies", "memory", "order", "of", "in", "and")
-    yield from (f"{one}{two}" for one in "abcdefghijklmnopqrstuvwxyz" for two in "abcdefghijklmnopqrstuvwxyz")
 
 
 def test_a_sigterm_under_load_loses_no_request(server: Running) -> None:

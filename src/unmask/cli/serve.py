@@ -36,6 +36,14 @@ def serve(
     drain_seconds: Annotated[
         float, typer.Option(min=0, help="How long requests are still taken after a SIGTERM.")
     ] = DEFAULT.drain_seconds,
+    shadow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=MODEL", help="A model that is asked the same as NAME, after the answer is out."),
+    ] = None,
+    canary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=MODEL:SHARE%", help="A model that answers a share of the requests to NAME."),
+    ] = None,
     api_keys: Annotated[
         Path | None, typer.Option(help="A file with a key a line; without it everybody may ask.")
     ] = None,
@@ -47,6 +55,7 @@ def serve(
     from unmask.serve.models import served_models
     from unmask.serve.run import run
     from unmask.serve.service import Service
+    from unmask.serve.shadow import companions
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     settings = ServeSettings(
@@ -61,10 +70,16 @@ def serve(
         drain_seconds=drain_seconds,
     )
     served = served_models(models, engine)
-    service = Service(served, settings)
+    beside = companions(shadow or [], canary or [], served, engine)
+    service = Service(served, settings, [one.model for one in beside])
     keys = _keys(api_keys)
     Terminal().say(f"{service.num_workers} workers of {settings.threads} threads, http://{host}:{port}")
-    run(create_app(service, api_keys=keys, home=render_serve, manual=render_manual), service, host, port)
+    run(
+        create_app(service, api_keys=keys, companions=beside, home=render_serve, manual=render_manual),
+        service,
+        host,
+        port,
+    )
 
 
 def _keys(file: Path | None) -> list[str]:

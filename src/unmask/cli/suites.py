@@ -21,7 +21,7 @@ from unmask.cli.starting import require_same_tokenizer
 from unmask.cli.terminal import Report
 from unmask.corpus.directory import Corpus, open_corpus
 from unmask.corpus.documents import document_id
-from unmask.errors import DataError, SettingError, did_you_mean
+from unmask.errors import DataError, ModelError, SettingError, did_you_mean
 from unmask.evaluation.calibration import calibration
 from unmask.evaluation.corruption import CORRUPTIONS, Kind
 from unmask.evaluation.likelihood import Told, likelihood
@@ -125,7 +125,9 @@ def _minimal_pairs(work: Work) -> dict[str, Any]:
         require_same_tokenizer(work.found, work.corpus)
         reader, trigrams = plain_reader(work.found.tokenizer), trigrams_of(work.corpus)
         good, bad = (
-            trigrams.score([np.array(encoding.ids, np.int64) for encoding in reader.encode_batch(texts, add_special_tokens=False)])
+            trigrams.score(
+                [np.array(one.ids, np.int64) for one in reader.encode_batch(texts, add_special_tokens=False)]
+            )
             for texts in ([pair.good for pair in pairs], [pair.bad for pair in pairs])
         )
         floors["trigrams"] = good - bad
@@ -199,6 +201,9 @@ def measured(suites: Sequence[str], work: Work) -> dict[str, Any]:
         )
     if work.file is not None and not set(suites) & set(READ_FILES):
         raise SettingError(f"--file is read by the suites {', '.join(READ_FILES)}; name one with --suite")
+    if work.found.task is not None and set(suites) != {"robustness"}:
+        where, task = work.found.origin["path"], work.found.task.name
+        raise ModelError(f"{where}: was fine-tuned to {task}; of the suites, robustness alone is for such a model")
     found: dict[str, Any] = {}
     for name in suites:
         found |= SUITES[name](work)

@@ -31,8 +31,8 @@ MOST_SURPLUS: Final = 1024
 
 _LONGEST_WINDOW: Final = 512
 _STRIDES: Final = 4
-"""Windows of a model that was fine-tuned elsewhere and does not say how: 512 tokens, 128 of them shared with the next, as
-its makers had them (Devlin et al. 2019)."""
+"""Windows of a model that was fine-tuned elsewhere and does not say how: 512 tokens, 128 of them shared with the next
+(Devlin et al. 2019)."""
 
 _HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")

@@ -59,7 +59,8 @@ def _before_context(found: Sequence[Json], falls: Sequence[Mapping[str, float]],
         )
     done = _clipped(falls[place]["kept"] / falls[-1]["kept"]) if falls[-1]["kept"] > 0 else 0.0
     return (
-        f"At [MASK] the loss came down to the unigram line, where context begins, after {_tokens_seen(found[place])} tokens; "
+        "At [MASK] the loss came down to the unigram line, where context begins, after "
+        f"{_tokens_seen(found[place])} tokens; "
         f"copying had by then made {percent(done, 0)} of its own way."
     )
 

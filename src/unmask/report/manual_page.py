@@ -60,8 +60,8 @@ def _route(path: str, posts: Mapping[str, Json], info: Json, address: str) -> It
     asked = _example(path, posts, info)
     if asked is not None:
         where, body = asked
-        words = ["curl", address + where, "-H", "content-type: application/json", "-d", json.dumps(body)]
-        yield Code(shlex.join(words))
+        said = shlex.quote(json.dumps(body, ensure_ascii=False))
+        yield Code(f"curl {shlex.quote(address + where)} -H 'content-type: application/json' \\\n  -d {said}")
     elif "examples" in schema:
         yield Prose("No model of this server was made for it.", note=True)
     rows = list(_fields(schema))

@@ -77,6 +77,6 @@ def render_serve(info: Json) -> str:
             Section("now", "Now", (Now(TILES),)),
             Section("models", "Models", (Table("What is served here", columns, rows, words=4),)),
         ),
-        footer="How to ask by program: /docs. Figures: /metrics. Models and limits: /info.",
+        footer="Figures for Prometheus: /metrics. Models and limits: /info.",
     )
     return render_live(page, *SCRIPTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,6 +22,7 @@ from unmask.serve.models import ServedModel
 from unmask.serve.pages import page_response
 from unmask.serve.refusals import Refused
 from unmask.serve.service import Service
+from unmask.serve.shadow import Asked, Beside, Companion, read_by
 from unmask.serve.tasks import PIPELINES, TASKS, vectors_of
 
 MANY = 32
@@ -38,28 +41,35 @@ def create_app(
     service: Service,
     *,
     api_keys: Sequence[str] = (),
+    companions: Sequence[Companion] = (),
     home: Home = lambda _: "",
     manual: Manual = lambda *_: "",
 ) -> FastAPI:
-    """Return the application over ``service``; ``home`` and ``manual`` make the pages for people."""
+    """Return the application over ``service``; ``home`` and ``manual`` make the pages for people.
+
+    The models of ``companions`` are among those that the service loads.
+    """
+    beside = Beside(service, companions)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
+        comparing = asyncio.create_task(beside.run())
         yield
+        comparing.cancel()
         await service.stop()
 
     app = FastAPI(title="unmask", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     door = Door(service, api_keys)
     for name, task in TASKS.items():
-        door.post(app, f"/{name}", task.body, _task(service, name), task.help)
-    hosted = _hosted(service)
+        door.post(app, f"/{name}", task.body, _task(service, beside, name), task.help)
+    hosted = _hosted(service, beside)
     door.post(app, "/models/{model}", None, hosted, "What the model was made for, in the shapes of Hugging Face")
     door.post(app, "/models/{model}/pipeline/{pipeline}", None, hosted, "The same, by Hugging Face's name of a task")
     door.post(app, "/", None, hosted, "The same, where there is one model")
     door.post(app, "/v1/embeddings", schemas.OpenAIEmbeddings, _openai(service), "Embeddings as OpenAI gives them")
-    _looks(app, service)
-    _pages(app, service, home, manual)
+    _looks(app, service, beside)
+    _pages(app, service, beside, home, manual)
 
     @app.exception_handler(HTTPException)
     async def _unknown(request: Request, error: HTTPException) -> Response:
@@ -69,15 +79,15 @@ def create_app(
     return app
 
 
-def _task(service: Service, name: str) -> Handler:
+def _task(service: Service, beside: Beside, name: str) -> Handler:
     async def handler(body: Any, ticket: Ticket) -> Any:
         model = service.model(body.model)
-        return await _asked(service, model, name, body, ticket)
+        return await _asked(service, beside, model, name, body, ticket)
 
     return handler
 
 
-def _hosted(service: Service) -> Handler:
+def _hosted(service: Service, beside: Beside) -> Handler:
     async def handler(given: Any, ticket: Ticket) -> Any:
         body, pipeline = given["body"], given.get("pipeline")
         said = body.get("model") if isinstance(body, dict) else None
@@ -88,12 +98,12 @@ def _hosted(service: Service) -> Handler:
         if pipeline is not None and pipeline not in PIPELINES:
             raise Refused("not_found", f"there is no pipeline {pipeline[:80]!r}; there is {', '.join(PIPELINES)}")
         task = model.task if pipeline is None else PIPELINES[pipeline]
-        return await _asked(service, model, task, parsed(TASKS[task].body, body), ticket)
+        return await _asked(service, beside, model, task, parsed(TASKS[task].body, body), ticket)
 
     return handler
 
 
-async def _asked(service: Service, model: ServedModel, name: str, body: Any, ticket: Ticket) -> Any:
+async def _asked(service: Service, beside: Beside, model: ServedModel, name: str, body: Any, ticket: Ticket) -> Any:
     ticket.model = model.name
     model.require(name)
     most, given = service.settings.items, body.inputs
@@ -102,7 +112,14 @@ async def _asked(service: Service, model: ServedModel, name: str, body: Any, tic
     if isinstance(given, list) and len(given) > most:
         raise Refused("too_large", f"{len(given):,} texts in a request, {most:,} are allowed; send less at a time")
     ticket.is_large = isinstance(given, list) and len(given) > MANY
-    return await TASKS[name].run(model, body, ticket, service.settings.too_long)
+    by = model
+    if (canary := beside.canary(model, name, ticket.request_id)) is not None:
+        by = canary.model
+        ticket.model = ticket.canary = by.name
+    answer = await TASKS[name].run(by, read_by(model, by, body), ticket, service.settings.too_long)
+    asked = Asked(name, body, answer, ticket.seconds["inference"])
+    ticket.afterwards = BackgroundTask(beside.compare, model, canary, asked)
+    return answer
 
 
 def _openai(service: Service) -> Handler:
@@ -132,7 +149,7 @@ def _encoded(vector: Any, how: str) -> Any:
     return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode() if how == "base64" else vector.tolist()
 
 
-def _looks(app: FastAPI, service: Service) -> None:
+def _looks(app: FastAPI, service: Service, beside: Beside) -> None:
     """Add the routes that only look."""
 
     @app.get("/livez", summary="Whether the process answers at all")
@@ -152,7 +169,7 @@ def _looks(app: FastAPI, service: Service) -> None:
 
     @app.get("/info", summary="The models and the limits of this server")
     async def info() -> Any:
-        return _info(service)
+        return _info(service, beside)
 
     @app.get("/v1/models", summary="The models, as OpenAI lists them")
     async def models() -> Any:
@@ -160,9 +177,9 @@ def _looks(app: FastAPI, service: Service) -> None:
         return {"object": "list", "data": data}
 
 
-def _pages(app: FastAPI, service: Service, home: Home, manual: Manual) -> None:
+def _pages(app: FastAPI, service: Service, beside: Beside, home: Home, manual: Manual) -> None:
     """Add the pages for people."""
-    at_home = page_response(home(_info(service)))
+    at_home = page_response(home(_info(service, beside)))
 
     @app.get("/", include_in_schema=False)
     async def _home() -> Response:
@@ -170,12 +187,13 @@ def _pages(app: FastAPI, service: Service, home: Home, manual: Manual) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def _manual(request: Request) -> Response:
-        return page_response(manual(app.openapi(), _info(service), str(request.base_url).rstrip("/")))
+        return page_response(manual(app.openapi(), _info(service, beside), str(request.base_url).rstrip("/")))
 
 
-def _info(service: Service) -> dict[str, Any]:
+def _info(service: Service, beside: Beside) -> dict[str, Any]:
     models = [_about(model) for model in service.models.values()]
-    return {"version": __version__, "models": models, "limits": service.settings.plain()}
+    companions = [one.plain() for one in beside.companions]
+    return {"version": __version__, "models": models, "beside": companions, "limits": service.settings.plain()}
 
 
 def _about(model: ServedModel) -> dict[str, Any]:

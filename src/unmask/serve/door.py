@@ -16,6 +16,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ValidationError
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -39,6 +40,8 @@ class Ticket:
         self.started = time.perf_counter()
         self.deadline = time.monotonic() + service.settings.deadline_seconds
         self.model = ""
+        self.canary = ""  # the name of the canary that answers in place of the model
+        self.afterwards: BackgroundTask | None = None  # what is done once the answer is out
         self.truncated_tokens = 0
         self.is_large = False  # so many texts that they are cut into tokens beside the event loop
         self.seconds = {"tokenize": 0.0, "queue": 0.0, "inference": 0.0}
@@ -96,7 +99,7 @@ class Door:
             value = await read_json(request, settings.body_bytes, settings.body_seconds)
             asked = parsed(body, value) if body is not None else {**request.path_params, "body": value}
             answer = await _unless_gone(request, handler(asked, ticket))
-            response: Response = JSONResponse(answer, headers=_headers(ticket))
+            response: Response = JSONResponse(answer, headers=_headers(ticket), background=ticket.afterwards)
             self._note(ticket, 200)
         except Refused as refused:
             response = refusal(refused, ticket.request_id)
@@ -174,6 +177,8 @@ def _headers(ticket: Ticket) -> dict[str, str]:
     timing = ", ".join(f"{name};dur={1000 * seconds:.2f}" for name, seconds in ticket.seconds.items())
     total = f"total;dur={1000 * (time.perf_counter() - ticket.started):.2f}"
     headers = {"x-request-id": ticket.request_id, "server-timing": f"{timing}, {total}"}
+    if ticket.canary:
+        headers["x-answered-by"] = ticket.canary
     if ticket.truncated_tokens:
         headers["x-truncated-tokens"] = str(ticket.truncated_tokens)
     return headers

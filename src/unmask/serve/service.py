@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -32,9 +32,12 @@ class Service:
     when_lost: Callable[[], None] = staticmethod(lambda: None)
     """Called once workers die so often that there is no use in starting them again."""
 
-    def __init__(self, models: Mapping[str, ServedModel], settings: ServeSettings) -> None:
-        """Nothing runs before :meth:`start`."""
+    def __init__(
+        self, models: Mapping[str, ServedModel], settings: ServeSettings, beside: Sequence[ServedModel] = ()
+    ) -> None:
+        """Nothing runs before :meth:`start`; models ``beside`` are loaded, and not asked by name."""
         self.models, self.settings = models, settings
+        self._loads = {**models, **{model.name: model for model in beside}}
         self.is_lost = False
         self.log = Log()
         self.num_workers = settings.workers or max(1, usable_threads() // settings.threads)
@@ -46,14 +49,14 @@ class Service:
         self._answered_at = 0.0
         self._workers: dict[int, Worker] = {}
         self._canary: asyncio.Task[None] | None = None
-        for model in models.values():
+        for model in self._loads.values():
             self.metrics.info.labels(model.name, model.task, model.engine).set(1)
 
     def start(self) -> None:
         """Start the workers; called in the event loop that everything else runs in."""
         loop = asyncio.get_running_loop()
         loading = Loading(
-            {name: (model.where, model.engine) for name, model in self.models.items()}, self.settings.threads
+            {name: (model.where, model.engine) for name, model in self._loads.items()}, self.settings.threads
         )
         for number in range(self.num_workers):
             self._workers[number] = Worker(
@@ -125,7 +128,7 @@ class Service:
             await asyncio.sleep(CANARY_EVERY)
             if not self._loaded or time.monotonic() - self._answered_at < CANARY_EVERY:
                 continue
-            for model in self.models.values():
+            for model in self._loads.values():
                 with suppress(Refused):
                     await self.batcher.ask(model.name, model.canary, time.monotonic() + STALE_SECONDS)
 

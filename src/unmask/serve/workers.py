@@ -61,6 +61,7 @@ class Worker:
         self._loading, self._ready, self._answered, self._gone, self._lost = loading, ready, answered, gone, lost
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._deaths: list[float] = []
+        self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._drive, name=f"worker {number}", daemon=True)
         self._thread.start()
 
@@ -70,6 +71,7 @@ class Worker:
 
     def stop(self) -> None:
         """End thread and process, once what was given is answered."""
+        self._is_ending.set()
         self._batches.put(None)
         self._thread.join()
 
@@ -84,6 +86,8 @@ class Worker:
                 process.join()
                 pipe.close()
             self._gone(self.number)
+            if self._is_ending.is_set():
+                return
             now = time.monotonic()
             self._deaths = [at for at in self._deaths if at > now - DEATHS_SECONDS] + [now]
             if len(self._deaths) >= MOST_DEATHS:
@@ -102,7 +106,7 @@ class Worker:
 
     def _serve(self, process: Any, pipe: Connection, beat: Any) -> bool:
         """Hand batches over and answers back until the process has to be replaced (True) or is to end (False)."""
-        if self._reply(process, pipe, beat, LOADING_SECONDS) is None:
+        if self._reply(process, pipe, beat, LOADING_SECONDS, until=self._is_ending) is None:
             return True
         while not self._batches.empty():  # given to the one before, and given to others since
             if self._batches.get() is None:
@@ -126,12 +130,15 @@ class Worker:
                 return True
             self._answered(self.number, *reply)
 
-    def _reply(self, process: Any, pipe: Connection, beat: Any, seconds: float) -> Any:
-        """Return what the process sends, or None where it dies, stops, or takes longer than ``seconds``."""
+    def _reply(
+        self, process: Any, pipe: Connection, beat: Any, seconds: float, until: threading.Event | None = None
+    ) -> Any:
+        """Return what the process sends, or None where it dies, stops, takes longer than ``seconds``, or ``until``."""
         end = time.monotonic() + seconds
         try:
             while not pipe.poll(LOOK_EVERY):
-                if not _is_alive(process, beat) or time.monotonic() > end:
+                is_late = time.monotonic() > end or (until is not None and until.is_set())
+                if is_late or not _is_alive(process, beat):
                     return None
             return pipe.recv()
         except (OSError, EOFError):
