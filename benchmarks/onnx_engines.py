@@ -43,7 +43,7 @@ from unmask.inference.predictor import Predictor
 from unmask.inference.resolve import resolve
 from unmask.inference.resolved import Resolved
 from unmask.inference.torch_engine import TorchEngine, read_model
-from unmask.model.config import EncoderConfig, ModelSettings
+from unmask.model.config import ModelSettings
 from unmask.model.config import resolve as shape_of
 from unmask.model.heads import MaskedLM, new_masked_lm
 
@@ -111,7 +111,7 @@ def interleaved(ways: dict[str, Way], rounds: int) -> dict[str, Times]:
 
 
 def speed(folder: Path, threads: Sequence[int], rounds: int) -> dict[str, Any]:
-    """Return how long medium takes over one window, each way, on each number of threads, and how large its files are."""
+    """Return how long medium takes over one window, each way, by the number of threads, and how large its files are."""
     config = shape_of(ModelSettings(preset="medium"), VOCABULARY, 0)
     model = new_masked_lm(config, torch.Generator().manual_seed(0))
     graphs = write_graphs(model, folder)
@@ -290,7 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--rounds", type=int, default=40)
     chosen = parser.parse_args()
     logging.disable(logging.WARNING)

@@ -23,7 +23,7 @@ from unmask.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-TASKS = ["corpus.md", "masking.md", "pretrain.md", "resume.md", "evaluate.md", "report.md", "finetune.md", "python.md"]
+TASKS = [f"{name}.md" for name in "corpus masking pretrain resume evaluate report finetune suites python".split()]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *sorted(DOCS.glob("*.md"))]
 RECIPE = "recipe.yaml"
 MISSPELT = "model.preest"  # on purpose
@@ -57,6 +57,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         table = [f'"{text}",{"data" if text.split()[2] < "m" else "flow"}' for text in sentences(40, seed)]
         (tmp_path / "tickets" / f"{name}.csv").write_text("\n".join(["text,label", *table]), encoding="utf-8")
     (tmp_path / "phrases.txt").write_text("in memory\nin order\n", encoding="utf-8")
+    pair = {"sentence_good": "The small array returns.", "sentence_bad": "Small the array returns.", "UID": "order"}
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair) + "\n", encoding="utf-8")
+    (tmp_path / "mail.txt").write_text("\n".join(sentences(700, 8)), encoding="utf-8")
     for name in ("tickets.jsonl.gz", "letters.csv", "letters.txt"):
         made = sentences(60, len(name))
         rows = {"jsonl.gz": [json.dumps({"body": text, "text": text}) for text in made], "csv": ["body", *made]}

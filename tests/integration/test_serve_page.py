@@ -253,7 +253,7 @@ def test_every_curl_of_the_manual_works(server: Running) -> None:
     commands = [unescape(one) for one in re.findall(r"<code>(curl .*?)</code>", manual, re.DOTALL)]
     assert len(commands) == 11  # one to look, eight tasks, one by the model's name, one as OpenAI asks
     for command in commands:
-        words = [*shlex.split(command), "-sS", "-w", "\n%{http_code}"]
+        words = [*shlex.split(command.replace("\\\n", "")), "-sS", "-w", "\n%{http_code}"]
         body, _, code = subprocess.run(words, check=True, capture_output=True, text=True).stdout.rpartition("\n")
         assert code == "200", (command, body)
         json.loads(body)

@@ -166,15 +166,17 @@ def _robustness(found: Json) -> Section:
         "spaces, that it does change. The slope is the change of the figure for each per cent."
     )
     kinds: Mapping[str, Json] = at(found, "kinds") or {}
-    rows = []
-    for kind, of in kinds.items():
-        slope = read_figure(at(of, "slope"))
-        cells = (_text(read_figure(value), 3) for value in (at(of, "at") or {}).values())
-        rows.append((kind, _text(read_figure(at(of, "clean")), 3), *cells, _text(slope, 4)))
+    rows = [
+        (kind, *(_text(read_figure(value), 3) for value in (at(of, "clean"), *(at(of, "at") or {}).values())))
+        for kind, of in kinds.items()
+    ]
     rates = [f"At {percent(float(rate), 0)}" for rate in (at(next(iter(kinds.values()), None), "at") or {})]
-    table = Table(f"{figure}, with errors", ("Errors", "Clean", *rates, "Slope"), rows)
-    details = Details("The figures behind the chart", [table])
-    return Section("robustness", "Errors in the text", [Prose(text), _decay_chart(kinds, figure), details])
+    details = Details(
+        "The figures behind the chart", [Table(f"{figure}, with errors", ("Errors", "Clean", *rates), rows)]
+    )
+    slopes = [(kind, _text(read_figure(at(of, "slope")), 4)) for kind, of in kinds.items()]
+    table = Table(f"Change of the figure ({figure}) for each per cent", ("Errors", "Slope"), slopes)
+    return Section("robustness", "Errors in the text", [Prose(text), table, _decay_chart(kinds, figure), details])
 
 
 def _decay_chart(kinds: Mapping[str, Json], figure: str) -> Chart:
@@ -182,11 +184,8 @@ def _decay_chart(kinds: Mapping[str, Json], figure: str) -> Chart:
     for place, (kind, of) in enumerate(kinds.items(), start=1):
         by_rate = {0.0: at(of, "clean"), **{100 * float(rate): value for rate, value in (at(of, "at") or {}).items()}}
         found = [read_figure(value) for value in by_rate.values()]
-        low, high = ([None if one is None else getattr(one, end) for one in found] for end in ("low", "high"))
         values = [None if one is None else one.value for one in found]
-        series.append(
-            Series(label=kind, x=[*by_rate], y=values, colour=f"series-{place}", markers=True, low=low, high=high)
-        )
+        series.append(Series(label=kind, x=[*by_rate], y=values, colour=f"series-{place}", markers=True))
     ways = [f"{line.label} from {decimals(line.y[0])} to {decimals(line.last())}" for line in series]
     return line_chart(
         "robustness",
