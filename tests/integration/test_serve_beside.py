@@ -20,10 +20,12 @@ from tests.published import publish
 from tests.serving import Running
 
 from unmask.errors import SettingError
+from unmask.inference.asks import Ask, Mean, length_of
 from unmask.serve.models import ServedModel
+from unmask.serve.refusals import Refused
 from unmask.serve.service import Service
 from unmask.serve.settings import ServeSettings
-from unmask.serve.shadow import KEPT, Asked, Beside, Companion, bests, companions
+from unmask.serve.shadow import KEPT, KEPT_SECONDS, Asked, Beside, Companion, _Spare, bests, companions
 
 MASKED = "the small [MASK] fox sees a [MASK]"
 IDS = [f"request-{number}" for number in range(40)]
@@ -168,13 +170,50 @@ def test_what_can_not_be_compared_in_time_is_dropped(beside: tuple[Beside, Serve
     body = SimpleNamespace(inputs=MASKED)
 
     async def ask() -> None:
+        await comparing.compare(served, None, Asked("fill", SimpleNamespace(inputs=[MASKED] * 33), [], 0.0))
         for _ in range(KEPT + 3):
             await comparing.compare(served, None, Asked("fill", body, [], 0.0))
-        await comparing.compare(served, None, Asked("fill", SimpleNamespace(inputs=[MASKED] * 33), [], 0.0))
         await comparing.compare(served, None, Asked("embed", body, [], 0.0))
 
     asyncio.run(ask())
     assert comparing._requests.labels("m", "shadow", "dropped")._value.get() == 4
+
+
+class Workers:
+    """A batcher that keeps what it is given and has something else to do for some looks."""
+
+    def __init__(self, busy_looks: float) -> None:
+        self.busy_looks, self.batch_tokens, self.given = busy_looks, 10, []  # type: float, int, list[list[Ask]]
+
+    @property
+    def is_idle(self) -> bool:
+        self.busy_looks -= 1
+        return self.busy_looks < 0
+
+    async def ask(self, model: str, asks: list[Ask], deadline: float) -> Any:
+        assert self.busy_looks < 0, "given something while others wait"
+        self.given.append(asks)
+        self.busy_looks = 2
+        return SimpleNamespace(answers=[length_of(one) for one in asks], inference_seconds=0.5)
+
+
+def test_a_comparison_takes_a_batch_at_a_time_while_nobody_else_asks() -> None:
+    lengths, seen = [4, 4, 4, 20, 3], []
+
+    def question() -> Any:
+        seen.append((yield [Mean(np.zeros(length, np.int64)) for length in lengths]))
+        return "done"
+
+    workers = Workers(3)
+    service: Any = SimpleNamespace(batcher=workers, settings=ServeSettings())
+    ticket, model = _Spare(service, time.monotonic()), SimpleNamespace(name="m:shadow")
+    assert asyncio.run(ticket.answer(model, question())) == "done"  # type: ignore[arg-type]
+    assert seen == [lengths]
+    assert [[length_of(one) for one in batch] for batch in workers.given] == [[4, 4], [4], [20], [3]]
+    assert ticket.seconds == 2.0
+    service.batcher = Workers(float("inf"))
+    with pytest.raises(Refused, match="nobody has time"):
+        asyncio.run(_Spare(service, time.monotonic() - KEPT_SECONDS).answer(model, question()))  # type: ignore[arg-type]
 
 
 def test_the_best_answers_are_found_in_every_shape() -> None:

@@ -91,4 +91,4 @@ def test_every_product_in_bits_is_its_slow_twin(tmp_path: Path, monkeypatch: pyt
         found: list[npt.NDArray[np.float32]] = session.run(None, {"ids": ids})
         for one, other in zip(expected, found, strict=True):
             assert one.shape == other.shape
-            assert other == pytest.approx(one, rel=1e-6, abs=1e-6 * np.abs(one).max())
+            np.testing.assert_allclose(other, one, rtol=0, atol=1e-6 * float(np.abs(one).max()))
