@@ -169,14 +169,18 @@ def test_what_can_not_be_compared_in_time_is_dropped(beside: tuple[Beside, Serve
     comparing, served = beside
     body = SimpleNamespace(inputs=MASKED)
 
+    def dropped() -> float:
+        return float(comparing._requests.labels("m", "shadow", "dropped")._value.get())
+
     async def ask() -> None:
         await comparing.compare(served, None, Asked("fill", SimpleNamespace(inputs=[MASKED] * 33), [], 0.0))
+        assert dropped() == 1
         for _ in range(KEPT + 3):
             await comparing.compare(served, None, Asked("fill", body, [], 0.0))
         await comparing.compare(served, None, Asked("embed", body, [], 0.0))
 
     asyncio.run(ask())
-    assert comparing._requests.labels("m", "shadow", "dropped")._value.get() == 4
+    assert dropped() == 4
 
 
 class Workers:

@@ -151,7 +151,10 @@ COMMANDS = [
     ("pretrain --corpus none --out new", "none: there is no such file or folder"),
     ("pretrain --resume none", "none: holds no run (there is no run.json in it)"),
     ("pretrain --resume mine", "mine: holds no run"),
-    ("pretrain --resume run", "run: is finished (2 steps); start a new run with --out"),
+    (
+        "pretrain --resume run",
+        "run: is finished (2 steps); make it longer with --budget +10m, or start a new one with --out",
+    ),
     ("pretrain --resume run training.seed=3", "a run that is resumed has its own settings"),
     (
         "pretrain --resume run-of-a-vanished-corpus",

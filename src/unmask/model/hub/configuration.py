@@ -221,7 +221,8 @@ def _theta(read: _Reader, kind: str) -> float:
 
 def _global_every(read: _Reader) -> int:
     """Return n where every n-th layer from the first sees the whole document. Raises ModelError for other patterns."""
-    said, kinds = read.whole("global_attn_every_n_layers", 3), read.values.get("layer_types")
+    said = read.whole("global_attn_every_n_layers", 3)
+    kinds = read.values.get("layer_types")
     if kinds is None:
         return said
     layers = read.whole("num_hidden_layers")
