@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import unmask
 from unmask.cli import pretrain as command
@@ -144,9 +146,6 @@ def test_the_figures_of_a_line_have_names() -> None:
 
 
 def test_tensorboard_shows_the_run_and_hides_what_was_done_again(made_corpus: Corpus, tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     out = tmp_path / "run"
     words = ["--corpus", str(made_corpus.directory), "--out", str(out), "--budget", "6steps", "--quiet"]
     words += [f"{name}={value}" for name, value in SETTINGS.items()]
@@ -164,7 +163,6 @@ def test_tensorboard_shows_the_run_and_hides_what_was_done_again(made_corpus: Co
 def test_mlflow_gets_settings_figures_and_the_end(
     made_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     where = (tmp_path / "store").as_uri()
     run = unmask.pretrain(
