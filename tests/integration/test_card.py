@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
-from tests.integration.test_export import fine_tuned
 from tests.made_text import SUBJECTS, sentences
-from tests.published import publish
+from tests.published import fine_tuned, publish
 
 import unmask
 from unmask.cli.model_card import card_of, check_license, facts_of

@@ -55,7 +55,7 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize("name", WITH_HEAD)
 def test_a_published_model_goes_out_as_it_came_in(name: str, tmp_path: Path) -> None:
-    before = publish(name, tmp_path)
+    before: Any = publish(name, tmp_path)
     out = tmp_path / "out"
     unmask.export(tmp_path, out, progress=False)
 
@@ -74,8 +74,8 @@ def test_a_published_model_goes_out_as_it_came_in(name: str, tmp_path: Path) -> 
 def test_transformers_and_we_fill_alike(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     publish(name, tmp_path)
     unmask.export(tmp_path, tmp_path / "out", progress=False)
-    model = unmask.load(tmp_path / "out")
-    pipe = transformers.pipeline("fill-mask", model=str(tmp_path / "out"))
+    model: Any = unmask.load(tmp_path / "out")
+    pipe: Any = transformers.pipeline("fill-mask", model=str(tmp_path / "out"))
     text = f"the {model.mask_token} of a house"
     theirs = [one for one in pipe(text, top_k=10) if one["token"] not in pipe.tokenizer.all_special_ids]
     for one, other in zip(model.fill([text])[0], theirs, strict=False):  # we never answer with a special token
@@ -112,7 +112,8 @@ def test_heads_of_tasks_are_read_by_transformers(
     assert not any(told[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert complaints(caplog) == []
 
-    ours, tokenizer = loaded(found), transformers.AutoTokenizer.from_pretrained(out)
+    ours: Any = loaded(found)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(out)
     pairs = [("what sees a tree ?", text) for text in TEXTS]
     windows = ours.maker.contexts(*zip(*pairs, strict=True)) if task == "answer" else ours.maker.texts(TEXTS)
     if task == "tag":
@@ -135,7 +136,8 @@ def test_tasks_of_others_are_read(family: str, task: TaskName, tmp_path: Path) -
     read = resolve(out)
     assert read.task is not None
     assert (read.task.name, read.task.labels) == (task, BLOCKS[task].labels)
-    ours, theirs = loaded(found), loaded(replace(read, task=found.task))
+    ours: Any = loaded(found)
+    theirs: Any = loaded(replace(read, task=found.task))
     windows = ours.maker.texts(TEXTS)
     for one, other in zip(ours.engine.scores(windows), theirs.engine.scores(windows), strict=True):
         assert np.array_equal(one, other)

@@ -170,7 +170,9 @@ def test_mlflow_gets_settings_figures_and_the_end(
         progress=False,
     )  # fmt: skip
     client = mlflow.MlflowClient(tracking_uri=where)
-    [found] = client.search_runs([client.get_experiment_by_name("unmask").experiment_id])
+    experiment = client.get_experiment_by_name("unmask")
+    assert experiment is not None
+    [found] = client.search_runs([experiment.experiment_id])
     assert (found.info.run_name, found.info.status) == ("run", "FINISHED")
     assert found.data.params["training.batch_rows"] == "4"
     kept = client.get_metric_history(found.info.run_id, "train/loss")

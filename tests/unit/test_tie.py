@@ -35,9 +35,9 @@ def require_tied(model: MaskedLM, name: str = "model.embeddings.tok_embeddings.w
     table = dict(model.named_parameters())[name]
 
     def moved(token: int) -> Tensor:
-        before = model(BATCH).clone()
+        before: Tensor = model(BATCH).clone()
         table[token] += 1.0
-        after = model(BATCH).clone()
+        after: Tensor = model(BATCH).clone()
         table[token] -= 1.0
         return (before != after).any(0)
 

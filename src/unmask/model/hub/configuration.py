@@ -226,7 +226,8 @@ def _global_every(read: _Reader) -> int:
     if kinds is None:
         return said
     layers = read.whole("num_hidden_layers")
-    for every in (said, *range(1, layers + 1)):
+    candidates: list[int] = [said, *range(1, layers + 1)]
+    for every in candidates:
         if kinds == [SLIDING if layer % every else FULL for layer in range(layers)]:
             return every
     raise read.wrong("layer_types", f"{FULL} at every n-th layer from the first and {SLIDING} between")
