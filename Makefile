@@ -18,7 +18,7 @@ help: ## Show this list
 demo: .venv/.train ## Pre-train an encoder on text that is here already, and show it
 	$(BIN)/unmask demo
 
-test: .venv/.dev ## Run the default tests (under two minutes on two cores)
+test: .venv/.dev ## Run the default tests (some minutes on two cores)
 	$(BIN)/python -m pytest
 
 test-all: .venv/.dev ## Run every test that needs no GPU, the slow ones too

@@ -27,6 +27,8 @@ from unmask.serve.service import Service
 from unmask.serve.settings import ServeSettings
 from unmask.serve.shadow import KEPT, KEPT_SECONDS, Asked, Beside, Companion, _Spare, bests, companions
 
+pytestmark = pytest.mark.slow  # starts processes again and again
+
 MASKED = "the small [MASK] fox sees a [MASK]"
 IDS = [f"request-{number}" for number in range(40)]
 

@@ -15,6 +15,8 @@ from unmask.corpus.directory import Corpus
 from unmask.model.heads import MaskedLM
 from unmask.runs import RunDirectory
 
+pytestmark = pytest.mark.slow  # starts processes again and again
+
 SMALL = [
     *("model.preset=tiny", "model.hidden_size=32", "training.row_length=32", "training.batch_rows=8"),
     *("training.save_every=4", "training.threads=1", "evaluation.documents=20", "--budget=12steps", "--quiet"),

@@ -23,6 +23,8 @@ from unmask.runs import RunDirectory
 from unmask.training.distributed import ALONE, Ranks, ReadOnlyRun, joined
 from unmask.training.loop import TrainingSettings
 
+pytestmark = pytest.mark.slow  # starts processes again and again
+
 STEPS = 120
 
 

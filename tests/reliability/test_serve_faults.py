@@ -19,6 +19,8 @@ from tests.serving import Running
 
 from unmask.corpus.tokenizer import load_tokenizer
 
+pytestmark = pytest.mark.slow  # starts processes again and again
+
 TEXT = "the small red fox sees a tree and walks home over the green hill"
 
 
