@@ -86,6 +86,8 @@ class Running:
     def workers(self) -> list[int]:
         """Return the process ids of its workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        if not children.exists():
+            return []
         found = [int(pid) for path in children.parent.parent.glob("*/children") for pid in path.read_text().split()]
         return [pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 

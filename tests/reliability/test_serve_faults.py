@@ -132,9 +132,15 @@ def test_a_sigterm_under_load_loses_no_request(server: Running) -> None:
     until(lambda: len(load.codes) > 20, 20)
     server.process.send_signal(signal.SIGTERM)
     until(lambda: server.get("/readyz")[0] in (503, 0), 5)
-    code, _ = server.stop()
-    assert code == 0
+    assert server.process.wait(20) == 0
     assert set(load.end()) <= {200}
+
+
+def test_who_is_told_twice_ends_at_once(server: Running) -> None:
+    server.process.send_signal(signal.SIGTERM)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+    assert server.workers() == []
 
 
 def test_silent_and_half_sent_requests_do_not_keep_others_waiting(server: Running) -> None:

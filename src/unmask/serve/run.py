@@ -75,5 +75,7 @@ def run(app: FastAPI, service: Service, host: str, port: int) -> None:
         server.run()
     except SystemExit:
         raise UserError(f"--host {host} --port {port}: can not be listened on; it is taken, or not yours") from None
+    finally:
+        service.kill()  # who was told twice to end has not stopped them
     if service.is_lost:
         raise CheckFailed("the workers die as fast as they are started; what they wrote before stands above")

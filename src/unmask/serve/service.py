@@ -76,6 +76,11 @@ class Service:
         await asyncio.gather(*(asyncio.to_thread(worker.stop) for worker in self._workers.values()))
         self.log.close()
 
+    def kill(self) -> None:
+        """End what still runs of the workers, at once."""
+        for worker in self._workers.values():
+            worker.kill()
+
     @property
     def num_loaded(self) -> int:
         """How many workers have loaded their models."""
