@@ -50,11 +50,7 @@ COMMANDS = {
     "fill": Command("unmask.cli.infer", "Say what a model expects under [MASK]"),
     "score": Command("unmask.cli.infer", "Score how expected each text is"),
     "embed": Command("unmask.cli.infer", "Turn texts into vectors"),
-    "export": Command(
-        "unmask.cli.export",
-        "Write a model in the forms that others read, and prove that it says the same",
-        "export_command",
-    ),
+    "export": Command("unmask.cli.export", "Write a model as others read it, held against it first", "export_command"),
     "serve": Command("unmask.cli.serve", "Answer over HTTP with one model or several"),
     "runs": Command("unmask.cli.runs", "List, show and compare runs"),
     "doctor": Command("unmask.cli.doctor", "Say what works on this machine, and what to do where it does not"),
