@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from unmask import __version__
-from unmask.cli.streams import complain, flush_results, print_line
+from unmask.cli.streams import complain, flush_results, flush_words, print_line
 from unmask.errors import CheckFailed, MissingExtra, Stopped, UserError, did_you_mean
 
 DONE, CHECK_FAILED, USERS_MISTAKE, OUR_MISTAKE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75, 130
@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command in ``arguments`` (by default the process's own) and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     with _terminable():
-        return _answered(words)
+        code = _answered(words)
+        flush_words()
+        return code
 
 
 def _answered(words: list[str]) -> int:

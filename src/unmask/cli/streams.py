@@ -34,6 +34,14 @@ def flush_results() -> None:
         sys.stdout.flush()
 
 
+def flush_words() -> None:
+    """Hand over what was said on standard error; where nobody reads that, it is thrown away."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _lead_nowhere(sys.stderr)
+
+
 def console(*, stderr: bool) -> Console:
     """Return a console of rich's that takes text as it stands."""
     return _Console(stderr=stderr, markup=False, highlight=False, emoji=False)
