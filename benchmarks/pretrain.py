@@ -2,7 +2,7 @@
 
 Run: .venv/bin/python benchmarks/pretrain.py --corpus DIR --speed [--rounds 10 --steps 5], and then
 .venv/bin/python benchmarks/pretrain.py --corpus DIR --quality --seconds 600 [--peers a,b] [--rate NAME=RATE], as often
-as wanted: runs are kept by network and seconds. Speed is measured in blocks of steps that every network takes in turn,
+as wanted: runs are kept by network, seconds and rate. Speed is measured in blocks of steps that every network takes in turn,
 in a new order each round, each in a process of its own; ratios are taken within a round. Quality is cross entropy at
 [MASK] on one frozen set, every network converted to ours to be measured, against its seconds of training; measuring is
 off the clock. How many steps the seconds pay for is found by a few timed ones, and the schedule is that long.
@@ -40,8 +40,8 @@ BARS = {"bert-defaults": 3.0, "bert-tuned": 1.8, "modernbert": 1.15, "modernbert
 LAYOUT = """\
 The peers' text is laid out as run_mlm does it: documents with [CLS] and [SEP], end to end, cut every 128 tokens, so it
 has no padding and documents see each other; ours are packed rows of 128 in which they do not. Tokens are those that are
-not padding, [CLS] and [SEP] among them. The peers hide 15 % and ours 30 %, each as it comes. The peers' mask of special
-tokens is made beforehand and their texts are in memory, which run_mlm does not do for them.
+not padding, [CLS] and [SEP] among them. The peers hide 15 % and ours 30 %, each as it comes; modernbert-best hides 30 %
+too. The peers' mask of special tokens is made beforehand and their texts are in memory, which run_mlm does not do.
 """
 
 
@@ -156,7 +156,7 @@ def quality(chosen: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
         )
         run = pipe.recv()
         process.join()
-        kept[f"{name}, {chosen.seconds} s"] = {"name": name, "seconds": chosen.seconds, **run}
+        kept[f"{name}, {chosen.seconds} s at {run['rate']:g}"] = {"name": name, "seconds": chosen.seconds, **run}
         last = run["points"][-1]
         print(f"{name}: {last['masked']:.3f} after {last['seconds']:.0f} s, {run['steps']} steps", flush=True)
         (RESULTS / "pretrain-quality.json").write_text(json.dumps({**about(chosen), "runs": kept}, indent=1) + "\n")

@@ -22,7 +22,7 @@ from unmask.cli.planning import PretrainSettings
 from unmask.corpus.directory import Corpus
 from unmask.errors import CheckFailed, DataError
 from unmask.evaluation.limit import SOURCE_FILE, known_source, require_possible
-from unmask.evaluation.masked import FrozenSet, figures, freeze, means, score_frozen
+from unmask.evaluation.masked import FrozenSet, figures, freeze, masked_evaluation, means, score_frozen
 from unmask.model.heads import MaskedLM
 from unmask.oracle.posterior import emission_rule, posterior, pseudo_losses
 from unmask.oracle.sources import chain, entropy_rate, hmm
@@ -140,6 +140,16 @@ def test_a_small_leak_is_called_a_bug_and_no_leak_is_not(frozen: FrozenSet) -> N
     with pytest.raises(CheckFailed, match=r"better than is possible at \[MASK\] positions .* this is a bug"):
         require_possible(measured(Leaky(Answers(best), 0.3), frozen)["limit"])
     require_possible(measured(Leaky(Answers(best), -0.3), frozen)["limit"])
+
+
+def test_the_command_says_no_where_a_model_is_better_than_can_be(
+    frozen: FrozenSet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for strength, code in ((-0.3, 0), (0.3, 1)):
+        found = masked_evaluation({}, frozen, measured(Leaky(Answers(best_of(frozen)), strength), frozen))
+        monkeypatch.setattr("unmask.cli.evaluate.evaluate", lambda *_, found=found, **__: found)
+        assert main(["evaluate", "runs/first"]) == code
+        assert ("this is a bug" in capsys.readouterr().err) == bool(code)
 
 
 def test_luck_within_three_standard_errors_is_no_bug() -> None:

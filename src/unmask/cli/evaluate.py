@@ -11,10 +11,12 @@ import typer
 
 from unmask import files
 from unmask.cli.figures import print_figures
+from unmask.cli.pages import write_page
 from unmask.cli.starting import MODEL
 from unmask.cli.suite_tables import print_suites
 from unmask.cli.suites import SUITES, Work, measured
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, Terminal, progress_for
+from unmask.evaluation.limit import require_possible
 from unmask.evaluation.masked import HeldOut, evaluation_object
 from unmask.inference.resolve import resolve
 from unmask.report.suites import render_suites
@@ -56,12 +58,11 @@ def evaluate_command(
         print_figures(terminal, evaluation["mlm"])
     print_suites(terminal, evaluation)
     if report is not None:
-        with files.answered(report):
-            report.parent.mkdir(parents=True, exist_ok=True)
-        files.write_bytes(report, render_suites(evaluation).encode())
-        terminal.next_step(f"open {report}")
+        write_page(terminal, report, render_suites(evaluation))
     elif "mlm" in evaluation:
         terminal.next_step(f'unmask fill {model} "The [MASK] of the array."')
+    if "mlm" in evaluation and (limit := evaluation["mlm"]["limit"]) is not None:
+        require_possible(limit)
 
 
 def evaluate(

@@ -1,7 +1,4 @@
-"""``unmask runs``: which runs there are, what is in one, and several side by side; loads no torch.
-
-What bites: two figures stand beside each other in nats only where they were measured on the same frozen set.
-"""
+"""``unmask runs``: which runs there are, what is in one, and several side by side; loads no torch."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ import typer
 
 from unmask import files
 from unmask.cli.figures import print_figures, print_task
+from unmask.cli.runs_beside import comparison_object, print_comparison
 from unmask.cli.terminal import JsonFlag, QuietFlag, Terminal, count, duration
 from unmask.errors import RunError
 from unmask.report.compare_page import render_comparison
@@ -21,14 +19,10 @@ from unmask.report.html import at, plain, read_figure
 from unmask.report.side_by_side import FinishedRun, SideBySide
 from unmask.runs import RunDirectory
 
-RUNS_A_TABLE = 3
-"""Runs beside each other in a table of settings, so that it fits 80 columns."""
 MAX_NAMED = 5
 """Folders without a run that are named before the rest is counted."""
 MAX_POINTS = 8
 """Evaluations on the way that are shown of a run."""
-LONGEST_VALUE = 14
-"""Characters of a setting's value; --json and the report have all of them."""
 OF_THE_MACHINE = ("processor", "threads", "dtype", "torch", "compiled")
 
 runs = typer.Typer(add_completion=False, rich_markup_mode=None, help="List, show and compare runs.")
@@ -112,8 +106,8 @@ def compare(
     compared = SideBySide([_finished(path, name) for path, name in zip(named, _short_names(named), strict=True)])
     if report is not None:
         files.write_bytes(report, render_comparison(compared.runs).encode())
-    terminal.emit(_comparison_object(compared, named))
-    _print_comparison(terminal, compared)
+    terminal.emit(comparison_object(compared, named))
+    print_comparison(terminal, compared)
     if report is not None:
         terminal.next_step(f"open {report}")
     else:
@@ -167,7 +161,7 @@ def _status(run: RunDirectory) -> str:
 
 
 def _resume(kind: str, run: Path) -> str:
-    return f"unmask {'pretrain' if kind == 'pretrain' else 'finetune'} --resume {run}"
+    return f"unmask {'finetune' if kind == 'curve' else kind} --resume {run}"
 
 
 def _hint(terminal: Terminal, folder: Path, found: Sequence[Mapping[str, Any]]) -> None:
@@ -246,70 +240,3 @@ def _finished(path: Path, name: str) -> FinishedRun:
         metrics=run.metrics(),
         evaluation=evaluation,
     )
-
-
-def _comparison_object(compared: SideBySide, paths: Sequence[Path]) -> dict[str, Any]:
-    """Return what --json prints: figures that may not be compared are null."""
-    described = [
-        {
-            "run": str(path),
-            "fingerprint": run.fingerprint,
-            **asdict(compared.standing(run)),
-            "tokens": run.run.get("tokens"),
-            "seconds": run.run.get("seconds"),
-            "parameters": at(run.run, "model", "parameters"),
-        }
-        for path, run in zip(paths, compared.runs, strict=True)
-    ]
-    return {
-        "format": "unmask-comparison",
-        "version": 1,
-        "fingerprint": compared.fingerprint,
-        "unit": compared.unit,
-        "basis": compared.basis,
-        "runs": described,
-        "differences": compared.differences(),
-    }
-
-
-def _print_comparison(terminal: Terminal, compared: SideBySide) -> None:
-    terminal.result(compared.basis)
-    columns, rows = ["run", f"[MASK], {compared.unit}"], []
-    if compared.fingerprint is not None:
-        columns += ["better than unigram", "first right"]
-    for run in compared.runs:
-        found = compared.standing(run)
-        cells = (
-            found.masked.text(3) if found.masked else "",
-            found.gap.text(3) if found.gap else "",
-            f"{found.accuracy.value:.1%}" if found.accuracy else "",
-        )
-        rows.append((run.name, *cells[: len(columns) - 1]))
-    terminal.table(columns, rows)
-    costs = [
-        (
-            run.name, count(run.run.get("tokens", 0)), duration(run.run.get("seconds", 0.0)),
-            count(at(run.run, "model", "parameters") or 0),
-        )
-        for run in compared.runs
-    ]  # fmt: skip
-    terminal.table(["run", "tokens seen", "time", "parameters"], costs)
-    _print_differences(terminal, compared)
-    terminal.result(compared.verdict())
-
-
-def _print_differences(terminal: Terminal, compared: SideBySide) -> None:
-    differences = compared.differences()
-    if not differences:
-        terminal.result("These runs share all of their settings.")
-        return
-    for first in range(0, len(compared.runs), RUNS_A_TABLE):
-        part = slice(first, first + RUNS_A_TABLE)
-        columns = ["setting that differs", *(run.name for run in compared.runs[part])]
-        rows = [(name, *map(_brief, values[part])) for name, values in differences.items()]
-        terminal.table(columns, rows, words=len(columns))
-
-
-def _brief(value: object) -> str:
-    text = plain(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
