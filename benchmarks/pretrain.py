@@ -2,10 +2,11 @@
 
 Run: .venv/bin/python benchmarks/pretrain.py --corpus DIR --speed [--rounds 10 --steps 5], and then
 .venv/bin/python benchmarks/pretrain.py --corpus DIR --quality --seconds 600 [--peers a,b] [--rate NAME=RATE], as often
-as wanted: runs are kept by network, seconds and rate. Speed is measured in blocks of steps that every network takes in turn,
-in a new order each round, each in a process of its own; ratios are taken within a round. Quality is cross entropy at
-[MASK] on one frozen set, every network converted to ours to be measured, against its seconds of training; measuring is
-off the clock. How many steps the seconds pay for is found by a few timed ones, and the schedule is that long.
+as wanted: runs are kept by network, seconds and rate. With neither, the page is written anew of what is there. Speed is
+measured in blocks of steps that every network takes in turn, in a new order each round, each in a process of its own;
+ratios are taken within a round. Quality is cross entropy at [MASK] on one frozen set, every network converted to ours
+to be measured, against its seconds of training; measuring is off the clock. How many steps the seconds pay for is found
+by a few timed ones, and the schedule is that long.
 """
 
 from __future__ import annotations
@@ -202,19 +203,30 @@ def page(fast: dict[str, Any], good: dict[str, Any]) -> str:
         lines.append("")
     if good:
         lines += ["## Cross entropy at [MASK] against seconds of training", "", "![](pretrain.svg)", ""]
-        lines += ["| run | rate | steps | at its end | " + " | ".join(_mine(good)) + " |"]
-        lines += ["| --- | ---: | ---: | ---: |" + " ---: |" * len(_mine(good))]
-        for name, run in good["runs"].items():
+        chosen, others = _by_rate(good)
+        mine = {name: run for name, run in chosen.items() if run["name"] in OURS}
+        lines += [
+            "| run | steps | at its end | " + " | ".join(mine) + " |",
+            "| --- | ---: | ---: |" + " ---: |" * len(mine),
+        ]
+        for name, run in chosen.items():
             last = run["points"][-1]["masked"]
-            there = [reached(good["runs"][mine]["points"], last) for mine in _mine(good)]
+            there = [reached(each["points"], last) for each in mine.values()]
             cells = " | ".join("never" if second is None else f"after {second:.0f} s" for second in there)
-            lines.append(f"| {name} | {run['rate']:g} | {run['steps']} | {last:.3f} | {cells} |")
-        lines += ["", "The last columns: when our run is as good as the run of the line is at its end.", ""]
+            lines.append(f"| {name} | {run['steps']} | {last:.3f} | {cells} |")
+        lines += ["", "The last columns: when our run is as good as the run of the line is at its end."]
+        tried = [f"- {name}: {run['points'][-1]['masked']:.3f}" for name, run in others.items()]
+        lines += ["Other rates that were tried, and their ends:", "", *tried, ""] if tried else [""]
     return "\n".join(lines)
 
 
-def _mine(good: dict[str, Any]) -> list[str]:
-    return [name for name, run in good["runs"].items() if run["name"] in OURS]
+def _by_rate(good: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the runs at the best rate for their network and seconds, and the other runs."""
+    best: dict[tuple[str, int], str] = {}
+    for name, run in sorted(good["runs"].items(), key=lambda pair: pair[1]["points"][-1]["masked"]):
+        best.setdefault((run["name"], run["seconds"]), name)
+    runs = good["runs"]
+    return {n: runs[n] for n in runs if n in best.values()}, {n: runs[n] for n in runs if n not in best.values()}
 
 
 def draw(good: dict[str, Any]) -> None:
@@ -222,7 +234,7 @@ def draw(good: dict[str, Any]) -> None:
     mpl.rcParams["svg.hashsalt"] = "pretrain"
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    for name, run in good["runs"].items():
+    for name, run in _by_rate(good)[0].items():
         points = run["points"]
         axes.plot([p["seconds"] for p in points], [p["masked"] for p in points], marker=".", label=name)
     axes.set_xlabel("seconds of training")
