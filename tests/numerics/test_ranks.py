@@ -14,8 +14,6 @@ from torch import Tensor
 from unmask.corpus.directory import Corpus
 from unmask.training.distributed import ALONE
 
-pytestmark = pytest.mark.slow  # starts processes again and again
-
 WAYS = ("replicated", "overlapped", "sharded")
 
 

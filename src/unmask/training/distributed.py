@@ -234,6 +234,9 @@ def joined() -> Iterator[Ranks]:
         yield ranks
     finally:
         dist.destroy_process_group()
+        # Torch's caches of dealt tensors keep gloo's threads. One that lets go of its last tensor while Python ends would
+        # end the process (pytorch 179291), so they are given the time to do so before.
+        time.sleep(0.2)
 
 
 def _meet(ranks: Ranks) -> None:
