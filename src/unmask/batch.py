@@ -24,6 +24,12 @@ MASKED, RANDOM, KEPT = 0, 1, 2
 KINDS = ("masked", "random", "kept")
 """Names of the three kinds, in the order of their numbers."""
 
+NEXT = 3
+"""Nothing is hidden: the token is asked for where only what stands before it is seen."""
+
+KINDS_AND_NEXT = (*KINDS, "next")
+"""Names of all four, where rows are read from left to right."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
@@ -61,11 +67,12 @@ class Batch:
     labels: Tensor
     """(R, L) int64: the token that was there, IGNORE_INDEX where nothing is asked."""
     asked: Tensor
-    """(M,) int64: flat places in (R, L) of the asked positions, padded with 0 to a closed length."""
+    """(M,) int64: flat places in (R, L) where answers are read, padded with 0 to a closed length: those of the labels,
+    or in rows whose network predicts the next token the places before them."""
     targets: Tensor
-    """(M,) int64: labels at ``asked``, IGNORE_INDEX at the padding."""
+    """(M,) int64: the labels that ``asked`` answers, IGNORE_INDEX at the padding."""
     kind: Tensor
-    """(M,) int64: MASKED, RANDOM or KEPT at ``asked``, -1 at the padding."""
+    """(M,) int64: MASKED, RANDOM, KEPT or NEXT, by ``asked``, -1 at the padding."""
     num_asked: int
     """How many of the M are asked in truth."""
     token_type_ids: Tensor | None = None
@@ -75,6 +82,8 @@ class Batch:
     source: Tensor | None = None
     """(R,) int64: the source that each row's text is from; 0 where absent."""
     num_sources: int = 1
+    is_causal: Tensor | None = None
+    """(R,) bool: rows in which a token sees only what stands before it; as the network is made where absent."""
     truth: Tensor | None = None
     """What a task's loss reads where one label a place does not say it: (R, C) float32 labels of texts that may have
     several, (R, 2) int64 first and last place of answers, (R / 2,) float32 scores of pairs."""
@@ -116,6 +125,7 @@ class Batch:
             token_type_ids=None if self.token_type_ids is None else self.token_type_ids[rows],
             weights=None if self.weights is None else listed(self.weights, 0),
             source=None if self.source is None else self.source[rows],
+            is_causal=None if self.is_causal is None else self.is_causal[rows],
         )
 
     def source_tokens(self) -> Tensor:
@@ -162,16 +172,24 @@ def collate(
     kind: npt.NDArray[np.integer],
     source: npt.NDArray[np.integer] | None = None,
     num_sources: int = 1,
+    weights: npt.NDArray[np.floating] | None = None,
+    is_causal: npt.NDArray[np.bool_] | None = None,
+    read_before: npt.NDArray[np.bool_] | bool = False,
 ) -> Batch:
-    """Return the Batch of masked rows: all (R, L) but ``source`` (R,), and left as they are. Needs torch."""
+    """Return the Batch of masked rows: all (R, L) but ``source``, ``is_causal`` and ``read_before`` (R,). Needs torch.
+
+    ``read_before`` are the rows in which the place before a label answers for it. That is in the label's own window:
+    a window's first token is special, and never asked for. Arrays are left as they are.
+    """
     import torch
 
     where = np.flatnonzero(labels != IGNORE_INDEX)
     length = padded_length(len(where))
     asked, targets, kinds = np.zeros(length, np.int64), np.full(length, IGNORE_INDEX, np.int64), np.full(length, -1)
-    asked[: len(where)] = where
+    asked[: len(where)] = where - np.broadcast_to(read_before, len(labels))[where // labels.shape[1]]
     targets[: len(where)] = labels.ravel()[where]
     kinds[: len(where)] = kind.ravel()[where]
+    weighed = None if weights is None else np.pad(weights.ravel()[where], (0, length - len(where)))
     return Batch(
         input_ids=torch.from_numpy(input_ids.astype(np.int64)),
         segment=torch.from_numpy(segment.copy()),
@@ -183,4 +201,6 @@ def collate(
         num_asked=len(where),
         source=None if source is None else torch.from_numpy(source.astype(np.int64)),
         num_sources=num_sources,
+        weights=None if weighed is None else torch.from_numpy(weighed.astype(np.float32)),
+        is_causal=None if is_causal is None else torch.from_numpy(is_causal),
     )

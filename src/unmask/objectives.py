@@ -1,7 +1,9 @@
 """Objectives: a loss is a list of terms, each a sum that is divided once, by everything that was asked in a step.
 
-What bites: dividing each micro-batch by its own count weights rows with few masks too much. The weights of a whole step
-are therefore known before the first micro-batch runs, and nothing asked divides by one: zero gradients, never NaN.
+The objectives of pre-training differ in what a batch hides, asks for and lets see; their loss is the same cross
+entropy. What bites: dividing each micro-batch by its own count weights rows with few masks too much. The weights of a
+whole step are therefore known before the first micro-batch runs, and nothing asked divides by one: zero gradients,
+never NaN.
 """
 
 from __future__ import annotations
@@ -10,19 +12,82 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from unmask.batch import IGNORE_INDEX, KINDS, Batch
-from unmask.settings import Settings
+from unmask.batch import IGNORE_INDEX, KINDS, KINDS_AND_NEXT, Batch
+from unmask.masking.mask import MaskingSettings
+from unmask.masking.schedule import rate_at
+from unmask.settings import Settings, Share
+
+Floats = npt.NDArray[np.float64]
+
+ObjectiveName = Literal["mlm", "clm", "mntp", "hybrid", "clm_then_mlm", "diffusion"]
+
+_PLACES = (np.arange(1000) + 0.5) / 1000
+"""Of a run, over which what changes on its way is averaged."""
 
 
 class ObjectiveSettings(Settings):
     """What the network is trained to do."""
 
-    name: Literal["mlm"] = "mlm"
-    """Masked language modelling."""
+    name: ObjectiveName = "mlm"
+    """mlm: hidden tokens. clm: each next token, seeing those before it; masking does not count. mntp: hidden tokens,
+    told at the place before them, so that clm has the same head. hybrid: some rows clm, the others mntp. clm_then_mlm:
+    first the one, then the other. diffusion: hidden tokens, each document at a rate of its own from 0 to 1, weighted by
+    one over the rate; of masking only the unit counts, which must be token."""
+    mntp_share: Share = 0.5
+    """Share of the rows that hybrid hides tokens in; the others are read as clm reads them."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How that share goes over the run: not at all, or to final_mntp_share in one of two ways."""
+    final_mntp_share: Share = 1.0
+    """That share at the end of the run; constant does not look at it."""
+    clm_share: Share = 0.5
+    """Share of the run that clm_then_mlm is clm before it is mlm."""
+
+    @property
+    def predicts_next(self) -> bool:
+        """Whether the trained network says at each place what the token behind it is."""
+        return self.name in ("clm", "mntp", "hybrid")
+
+    @property
+    def hangs_on_length(self) -> bool:
+        """Whether what a row is asked hangs on how far the run is, in shares of it."""
+        return self.name == "clm_then_mlm" or (self.name == "hybrid" and self.schedule != "constant")
+
+    def hiding_share(self, place: Floats) -> Floats:
+        """Return (N,) the share of the rows that tokens are hidden in, at ``place`` (N,) of the run, from 0 to 1.
+
+        The others are read from left to right.
+        """
+        match self.name:
+            case "clm":
+                return np.zeros_like(place)
+            case "hybrid":
+                return rate_at(place, self.schedule, self.mntp_share, self.final_mntp_share, ())
+            case "clm_then_mlm":
+                return np.where(place < self.clm_share, 0.0, 1.0)
+            case _:
+                return np.ones_like(place)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether some rows are read from left to right and others are not."""
+        return self.name in ("hybrid", "clm_then_mlm")
+
+    @property
+    def weighs_by_rate(self) -> bool:
+        """Whether a hidden token weighs one over the rate that it was hidden at, so that a row weighs by its tokens."""
+        return self.name in ("mntp", "hybrid", "diffusion")
+
+    def asked_share(self, masking: MaskingSettings) -> float:
+        """Return the share of the ordinary tokens that a run asks for, on average over its length."""
+        hiding = self.hiding_share(_PLACES)
+        rate = np.full_like(_PLACES, 0.5) if self.name == "diffusion" else masking.rates(_PLACES)
+        return float(np.mean(1 - hiding + hiding * rate))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +127,25 @@ class Objective:
         return {name: value or 1.0 for name, value in sums.items()}
 
 
-def masked_language_modelling(model: nn.Module, batch: Batch) -> list[Term]:
-    """Cross entropy in nats at the asked positions (Devlin et al. 2019, section 3.1)."""
-    losses = cross_entropies(model(batch), batch.targets)  # (M,)
-    weighted = losses if batch.weights is None else losses * batch.weights
-    return [Term("mlm", weighted.sum(), asked_weight(batch), 1.0, _by_kind(batch, losses.detach()))]
+def asked_tokens(name: ObjectiveName, kinds: tuple[str, ...] = KINDS) -> Objective:
+    """Return the objective ``name``: cross entropy in nats of the asked tokens (Devlin et al. 2019, section 3.1)."""
+
+    def terms(model: nn.Module, batch: Batch) -> list[Term]:
+        losses = cross_entropies(model(batch), batch.targets)  # (M,)
+        weighted = losses if batch.weights is None else losses * batch.weights
+        return [Term(name, weighted.sum(), asked_weight(batch), 1.0, _by_kind(batch, losses.detach(), len(kinds)))]
+
+    return Objective(terms, lambda batch: {name: asked_weight(batch)}, kinds)
 
 
-def _by_kind(batch: Batch, losses: Tensor) -> Tensor:
-    """Return (2, S, 3) sums of ``losses`` (M,) and counts, by source and kind."""
-    num_cells = batch.num_sources * len(KINDS)
+def _by_kind(batch: Batch, losses: Tensor, num_kinds: int) -> Tensor:
+    """Return (2, S, K) sums of ``losses`` (M,) and counts, by source and kind."""
+    num_cells = batch.num_sources * num_kinds
     cell = batch.kind  # (M,), negative at the padding
     if batch.source is not None:
-        cell = torch.where(cell < 0, -1, cell + len(KINDS) * batch.source[batch.asked // batch.segment.shape[1]])
-    is_cell = cell == torch.arange(num_cells, device=losses.device)[:, None]  # (3 S, M)
-    return torch.stack([(is_cell * losses).sum(1), is_cell.sum(1)]).view(2, batch.num_sources, len(KINDS))
+        cell = torch.where(cell < 0, -1, cell + num_kinds * batch.source[batch.asked // batch.segment.shape[1]])
+    is_cell = cell == torch.arange(num_cells, device=losses.device)[:, None]  # (K S, M)
+    return torch.stack([(is_cell * losses).sum(1), is_cell.sum(1)]).view(2, batch.num_sources, num_kinds)
 
 
 def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
@@ -127,6 +196,11 @@ def asked_weight(batch: Batch) -> float:
     return float(batch.num_asked if batch.weights is None else batch.weights.sum())
 
 
-OBJECTIVES: dict[str, Objective] = {
-    "mlm": Objective(masked_language_modelling, lambda batch: {"mlm": asked_weight(batch)}),
+OBJECTIVES: dict[ObjectiveName, Objective] = {
+    "mlm": asked_tokens("mlm"),
+    "clm": asked_tokens("clm", KINDS_AND_NEXT),
+    "mntp": asked_tokens("mntp"),
+    "hybrid": asked_tokens("hybrid", KINDS_AND_NEXT),
+    "clm_then_mlm": asked_tokens("clm_then_mlm", KINDS_AND_NEXT),
+    "diffusion": asked_tokens("diffusion"),
 }

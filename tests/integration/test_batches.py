@@ -11,10 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unmask.batch import IGNORE_INDEX, KINDS, Batch
+from unmask.batch import IGNORE_INDEX, KINDS, MASKED, Batch
 from unmask.corpus.directory import Corpus
 from unmask.corpus.order import rows_at
+from unmask.masking.diffusion import document_rates
 from unmask.masking.mask import MaskingSettings
+from unmask.objectives import ObjectiveSettings, asked_weight
 from unmask.training import batches as training_batches
 from unmask.training.batches import StepBatches
 
@@ -99,6 +101,71 @@ def test_a_rate_that_changes_is_that_of_the_row_wherever_it_is_dealt(
     for rank in range(ranks):
         dealt = replace(run, micro_batch_rows=micro, rank=rank, ranks=ranks)(step)
         assert torch.equal(whole(dealt, "labels"), expected.labels[rank::ranks])
+
+
+@given(micro=st.integers(1, 12), ranks=st.integers(1, 3), step=st.integers(0, 99))
+def test_a_row_of_a_hybrid_is_read_the_same_way_wherever_it_is_dealt(
+    batches: StepBatches, micro: int, ranks: int, step: int
+) -> None:
+    changing = ObjectiveSettings(name="hybrid", schedule="linear", mntp_share=0.1, final_mntp_share=0.9)
+    run = replace(batches, objective=changing, rows_in_all=100 * batches.batch_rows)
+    [expected] = run(step)
+    assert expected.is_causal is not None
+    assert expected.weights is not None
+    for rank in range(ranks):
+        dealt = replace(run, micro_batch_rows=micro, rank=rank, ranks=ranks)(step)
+        for name in ("is_causal", "input_ids", "labels"):
+            assert torch.equal(whole(dealt, name), getattr(expected, name)[rank::ranks])
+        assert sum(float(asked_weight(part)) for part in dealt) == pytest.approx(
+            weight_of_rows(expected)[rank::ranks].sum()
+        )
+        for part in (cut for batch in dealt for cut in batch.split(2)):
+            assert part.is_causal is not None
+            assert len(part.is_causal) == len(part.segment)
+
+
+def weight_of_rows(batch: Batch) -> torch.Tensor:
+    assert batch.weights is not None
+    return torch.zeros(len(batch.segment)).index_add(0, batch.asked // batch.segment.shape[1], batch.weights)
+
+
+@pytest.mark.parametrize("name", ["mntp", "diffusion", "hybrid"])
+def test_a_row_weighs_on_average_by_its_tokens_whatever_it_is_asked(batches: StepBatches, name: str) -> None:
+    run = replace(batches, objective=ObjectiveSettings.parse({"name": name}), batch_rows=batches.rows.num_rows)
+    weights = sum(weight_of_rows(batch).sum() for epoch in range(4) for batch in run(epoch))
+    assert float(weights) == pytest.approx(4 * batches.rows.num_tokens, rel=0.1 if name == "diffusion" else 0.03)
+
+
+def test_a_step_of_a_run_of_open_length_has_rows_of_all_its_parts(batches: StepBatches) -> None:
+    still_open = replace(batches, objective=ObjectiveSettings(name="clm_then_mlm", clm_share=0.25))
+    for step in (0, 50):
+        [batch] = still_open(step)
+        assert batch.is_causal is not None
+        assert batch.is_causal.sum() == 3
+
+
+def test_diffusion_hides_each_document_at_its_own_rate_and_shows_nothing_but_masks(batches: StepBatches) -> None:
+    run = replace(batches, objective=ObjectiveSettings(name="diffusion"), batch_rows=batches.rows.num_rows)
+    [batch] = run(0)
+    assert batch.weights is not None
+    assert set(batch.kind[: batch.num_asked].tolist()) == {MASKED}
+    numbers, epoch = run.rows.order.at(np.arange(batches.rows.num_rows), run.seed)
+    rate = torch.from_numpy(document_rates(run.rows.gather(numbers), run.seed, epoch).ravel())
+    asked = batch.asked[: batch.num_asked]
+    assert torch.allclose(batch.weights[: batch.num_asked].double() * rate[asked], torch.ones(()).double())
+    assert batch.is_causal is None
+
+
+def test_the_second_part_of_a_biphasic_run_is_mlm_to_the_bit(batches: StepBatches) -> None:
+    two = replace(batches, objective=ObjectiveSettings(name="clm_then_mlm", clm_share=0.4), rows_in_all=120)
+    causal, plain = replace(batches, objective=ObjectiveSettings(name="clm")), replace(batches, rows_in_all=120)
+    assert two.rate_in_force(0) == {"hiding_rows": 0.0}
+    for step, like in ((0, causal), (3, causal), (4, plain), (9, plain)):
+        [found], [expected] = two(step), like(step)
+        for name in ("input_ids", "labels", "asked", "targets", "kind"):
+            assert torch.equal(getattr(found, name), getattr(expected, name))
+        assert found.is_causal is not None
+        assert found.is_causal.tolist() == [like is causal] * 12
 
 
 def test_the_rate_falls_over_the_run_as_its_schedule_says(batches: StepBatches) -> None:

@@ -194,6 +194,8 @@ SMALL = ["training.batch_rows=8", "training.eval_every=10", "training.threads=1"
 def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "TEXTS", 1000)
     monkeypatch.setattr(command, "MEASURED_TEXTS", 50)
+    monkeypatch.setattr(command, "SAMPLES", 3)
+    monkeypatch.setattr(command, "SWEEPS", 1)
 
 
 @pytest.mark.usefixtures("few_texts")
@@ -216,6 +218,12 @@ def test_the_command_goes_down_to_the_limit_copying_first(tmp_path: Path, capsys
     page = (out / "limit.html").read_text()
     for said in ("of the way to the limit", "limit, masked", "The same source, asked otherwise", "nothing is learned"):
         assert said in page, said
+    ways = [one["way"] for one in found["samples"]]
+    assert ways[0] == "the source itself"
+    assert ways[-1] == "Gibbs, 1 sweep"
+    assert "As a generator" in page
+    assert "so this is a bound from above" in page.replace("\n", " ")
+    assert found["text"]["above"]["value"] > 3 * found["text"]["above"]["standard_error"]
     assert ">limit " in (out / "run" / "report.html").read_text()
     assert ", the beginning" not in page
     on_and_on = [{**watched[-1], "tokens": watched[-1]["tokens"] * times} for times in range(2, 50)]
@@ -260,11 +268,12 @@ def test_what_has_no_exact_limit_is_refused_in_a_line(
 
 
 def test_what_is_below_the_limit_on_training_text_is_called_learned_by_heart() -> None:
-    assert "knows some of that text by heart" in memory_in_words({"value": -0.2, "standard_error": 0.01})
-    assert "nothing is learned by heart" in memory_in_words({"value": -0.02, "standard_error": 0.01})
-    assert "0.200 nats (standard error 0.010) above the limit" in memory_in_words(
-        {"value": 0.2, "standard_error": 0.01}
-    )
+    for value, said in (
+        (-0.2, "below the limit at [MASK]: it knows some of that text by heart"),
+        (-0.02, "nothing is learned by heart"),
+        (0.2, "0.200 nats (standard error 0.010) above the limit at [MASK]"),
+    ):
+        assert said in memory_in_words({"value": value, "standard_error": 0.01}, "at [MASK]")
 
 
 def test_the_worked_example_of_the_page_is_what_enumeration_says() -> None:

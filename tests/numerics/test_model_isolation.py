@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -100,6 +101,25 @@ def test_the_future_is_hidden_only_where_asked(family: Family, dtype: torch.dtyp
             here, there = answers(model, pack([[text]], ROW)), answers(model, pack([[later]], ROW))
         assert torch.equal(here[0, :20], there[0, :20]) is is_causal
         assert not torch.equal(here[0, 20:30], there[0, 20:30])
+
+
+@every_shape
+@every_format
+def test_rows_of_both_directions_stand_in_one_batch_as_they_would_alone(family: Family, dtype: torch.dtype) -> None:
+    """And in a row that is read from left to right a document still sees nothing of the one before it."""
+    cuts = [9, 20, 15]
+    rows = [documents(cuts, seed) for seed in (1, 2)]
+    other = [documents([9], 5)[0], *rows[0][1:]]
+    mixed, moved = (
+        replace(pack(held, ROW), is_causal=torch.tensor([True, False])) for held in (rows, [other, rows[1]])
+    )
+    with computing_in(dtype):
+        found, after = (answers(model_of(small(family)), batch) for batch in (mixed, moved))
+        for row, is_causal in enumerate((True, False)):
+            alone = answers(model_of(small(family, is_causal=is_causal)), pack(rows, ROW))
+            assert torch.equal(found[row], alone[row])
+    assert torch.equal(found[0, 9:44], after[0, 9:44])
+    assert not torch.equal(found[0, :9], after[0, :9])
 
 
 def test_a_local_layer_reaches_half_its_window() -> None:

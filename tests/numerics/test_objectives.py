@@ -10,9 +10,10 @@ from torch.nn import functional
 from unmask.batch import IGNORE_INDEX, Batch, collate
 from unmask.model.config import ModelSettings, resolve
 from unmask.model.heads import MaskedLM, new_masked_lm
-from unmask.objectives import OBJECTIVES, cross_entropies, masked_language_modelling
+from unmask.objectives import OBJECTIVES, cross_entropies
 
 ROWS, LENGTH, VOCABULARY = 64, 24, 97
+MLM = OBJECTIVES["mlm"]
 
 
 @pytest.fixture
@@ -40,9 +41,9 @@ def batches(size: int, asked_share: float) -> list[Batch]:
 
 def gradients(model: MaskedLM, micro_batches: list[Batch]) -> torch.Tensor:
     model.zero_grad()
-    weights = OBJECTIVES["mlm"].step_weights(micro_batches)
+    weights = MLM.step_weights(micro_batches)
     for batch in micro_batches:
-        for term in masked_language_modelling(model, batch):
+        for term in MLM.terms(model, batch):
             (term.coefficient / weights[term.name] * term.loss_sum).backward()  # type: ignore[no-untyped-call]
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
 
@@ -70,7 +71,7 @@ def test_nothing_asked_is_a_zero_gradient(model: MaskedLM) -> None:
 
 def test_terms_agree_with_the_dense_loss_and_split_by_kind(model: MaskedLM) -> None:
     [batch] = batches(64, 0.3)
-    [term] = masked_language_modelling(model, batch)
+    [term] = MLM.terms(model, batch)
     everywhere = collate(
         input_ids=batch.input_ids.numpy(),
         segment=batch.segment.numpy(),
@@ -91,7 +92,7 @@ def test_sums_are_split_by_the_source_of_a_row_too(model: MaskedLM) -> None:
     ids, labels, kind = rows(0.3)
     source = np.random.default_rng(1).integers(0, 3, size=ROWS)
     batch = collate(input_ids=ids, segment=np.ones_like(ids), labels=labels, kind=kind, source=source, num_sources=4)
-    [term], [whole] = masked_language_modelling(model, batch), masked_language_modelling(model, batches(64, 0.3)[0])
+    [term], [whole] = MLM.terms(model, batch), MLM.terms(model, batches(64, 0.3)[0])
     assert torch.equal(term.loss_sum, whole.loss_sum)
     assert torch.allclose(term.by_kind.sum(1, keepdim=True), whole.by_kind)
     assert term.by_kind.shape == (2, 4, 3)

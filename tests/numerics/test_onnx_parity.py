@@ -24,6 +24,7 @@ from unmask.corpus.tokenizer import TokenizerSettings, train_tokenizer, vocabula
 from unmask.errors import MissingExtra, ModelError
 from unmask.exporting.graph import export_graph
 from unmask.exporting.quantize import quantize_graph
+from unmask.inference.asks import Chance, Chances, answers
 from unmask.inference.encoding import Window
 from unmask.inference.onnx_engine import OnnxEngine
 from unmask.inference.predictor import Predictor
@@ -135,6 +136,20 @@ def test_any_places_may_be_asked(shape: str, export: Export) -> None:
     assert (logits.shape, states.shape) == ((2, 300), (0, 24))
     rows = [row[:size] for row, size in zip(ids.astype(np.int32), mask.sum(1), strict=True)]
     assert close(TorchEngine(model, 0).logits([rows[1]] * 12, range(12)), full[31:43])
+
+
+@every_shape
+def test_many_places_of_a_window_are_answered_in_one_pass(shape: str, export: Export) -> None:
+    model, path = export(shape)
+    texts = windows(17, 2, 30)
+    places = [np.array(asked, np.int32) for asked in ([0, 3, 16], [1], range(30))]
+    for engine in (TorchEngine(model, 0), OnnxEngine(path, model.config, threads=1)):
+        for text, asked, found in zip(texts, places, engine.logits_at(texts, places), strict=True):
+            assert close(engine.logits([text] * len(asked), asked.tolist()), found)
+    window, hidden = texts[0], places[0]
+    asks = [Chances(window, hidden, window[hidden]), *(Chance(window, int(at), int(window[at])) for at in hidden)]
+    together, *each = answers(TorchEngine(model, 0), asks, np.arange(5, 300, dtype=np.int32))
+    assert together == pytest.approx(each, rel=1e-5)
 
 
 def silent() -> onnxruntime.SessionOptions:

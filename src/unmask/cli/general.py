@@ -17,10 +17,12 @@ from unmask.corpus.build import CorpusSettings, Progress
 from unmask.corpus.directory import Corpus, open_corpus
 from unmask.corpus.tokenizer import TokenizerSettings
 from unmask.errors import DataError, RunError
+from unmask.evaluation.asking import Precision
 from unmask.evaluation.forgetting import BEFORE, forgetting, losses_file
-from unmask.evaluation.masked import Precision, freeze, means, score_frozen
+from unmask.evaluation.masked import freeze, means, score_frozen
 from unmask.inference.resolved import Resolved
 from unmask.inference.torch_engine import read_model
+from unmask.model.config import EncoderConfig
 from unmask.model.heads import MaskedLM
 from unmask.runs import RunDirectory
 
@@ -57,10 +59,11 @@ def named(corpus: Corpus) -> dict[str, str]:
 
 
 def watching(
-    corpus: Corpus, general: Corpus | None, documents: int, precision: Precision
+    corpus: Corpus, general: Corpus | None, documents: int, precision: Precision, config: EncoderConfig
 ) -> Callable[[nn.Module], dict[str, Any]]:
     """Return what a run looks at on its way: a model's averages on ``documents`` held-out documents of each."""
-    watched, beside = freeze(corpus, documents), None if general is None else freeze(general, documents)
+    watched = freeze(corpus, documents, config=config)
+    beside = None if general is None else freeze(general, documents, config=config)
 
     def look(model: nn.Module) -> dict[str, Any]:
         line = means(score_frozen(model, watched, precision))
@@ -71,13 +74,15 @@ def watching(
 
 def losses_before(model: MaskedLM, general: Corpus | None, documents: int) -> dict[str, bytes]:
     """Return, by its name, the file of what ``model`` loses on ``general`` before the first step, or nothing."""
-    return {} if general is None else {BEFORE: losses_file(score_frozen(model, freeze(general, documents)))}
+    if general is None:
+        return {}
+    return {BEFORE: losses_file(score_frozen(model, freeze(general, documents, config=model.config)))}
 
 
 def forgotten(run: RunDirectory, found: Resolved, general: Corpus | None, documents: int) -> dict[str, Any]:
     """Return the part of an evaluation that says what ``run``, now ``found``, forgot, or nothing."""
     if general is None:
         return {}
-    frozen = freeze(general, documents)
+    frozen = freeze(general, documents, config=found.config)
     after = score_frozen(read_model(found), frozen)
     return {"general": {**named(general), **forgetting(frozen, (run.path / BEFORE).read_bytes(), after)}}

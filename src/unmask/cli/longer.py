@@ -28,7 +28,12 @@ class Longer:
 
     def of(self, run: RunDirectory, settings: PretrainSettings) -> Branch:
         """Return from which checkpoint of ``run`` to go on. Raises RunError where there is none."""
-        return branch_of(run, self.step, settings.schedule, settings.masking.schedule, self.out)
+        hangs = None
+        if settings.masking.schedule != "constant":
+            hangs = f"rate of masking ({settings.masking.schedule})"
+        elif settings.objective.hangs_on_length:
+            hangs = f"objective ({settings.objective.name})"
+        return branch_of(run, self.step, settings.schedule, hangs, self.out)
 
     def begun(self, branch: Branch, steps: int, ranks: Ranks, say: Callable[[str], None]) -> RunDirectory:
         """Write down the longer run, by the first of ``ranks``, and return it."""

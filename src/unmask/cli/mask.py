@@ -16,6 +16,7 @@ from unmask.cli.corpus import open_or_build
 from unmask.cli.planning import pretrain_settings, seeded, step_batches
 from unmask.cli.terminal import JsonFlag, QuietFlag, SeedOption, Terminal
 from unmask.corpus.directory import Corpus
+from unmask.errors import SettingError
 from unmask.masking.effective import PARTS
 from unmask.masking.mask import Masked
 
@@ -58,6 +59,8 @@ def mask(
     with terminal.progress() as progress:
         opened = open_or_build(corpus, settings.corpus, settings.tokenizer, progress)
     batches = step_batches(opened, settings)
+    if not batches.has_rate:
+        raise SettingError(f"objective.name is {settings.objective.name}, which hides nothing at a rate of the recipe")
     rates = batches.mask_rates(opened.unigram_counts(), opened.source_names)
     rows, masked = batches.masked_at(np.arange(sentences), epoch=epoch, place=place)
     shown = [list(pieces(opened, rows, masked, row)) for row in range(sentences)]

@@ -30,7 +30,7 @@ def evaluate_model(found: Resolved, corpus: Corpus, documents: int, split: HeldO
     require_same_tokenizer(found, corpus)
     model = read_model(found)
     require_head(model)
-    frozen = freeze(corpus, documents, split)
+    frozen = freeze(corpus, documents, split, config=found.config)
     scores = score_frozen(model, frozen)
     return masked_evaluation(found.origin, frozen, figures(scores, frozen))
 

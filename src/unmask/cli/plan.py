@@ -68,7 +68,7 @@ def planned(where: Path, settings: PretrainSettings, budget: Budget, init: str |
     corpus.keeps = False
     settings = settings.model_copy(update={"masking": masking_with(settings.masking, None)})
     base = None if init is None else resolve(Path(init))
-    config = shape_for(corpus, settings.model, settings.training.row_length, base)
+    config = shape_for(corpus, settings.model, settings.training.row_length, base, settings.objective)
     batches = step_batches(corpus, settings)
     held_before = peak_memory()
     model = first_model(config, corpus, settings.training.seed, base)

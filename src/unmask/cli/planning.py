@@ -73,6 +73,11 @@ def step_batches(
     """Return what makes the batches of a run, this rank's share of them; how long it is, is still open."""
     refuse_uneven(settings.training, ranks)
     training, listed = settings.training, settings.masking.phrases
+    if settings.objective.name == "diffusion" and settings.masking.unit != "token":
+        raise SettingError(
+            f"masking.unit must be token where objective.name is diffusion, got {settings.masking.unit}: its bound "
+            "holds where each token is hidden by itself"
+        )
     rows = corpus.rows(training.row_length, phrases=None if listed is None else corpus.phrases(listed))
     found = rows.phrases
     if listed and found and not found["places"]:
@@ -89,6 +94,7 @@ def step_batches(
         rank=ranks.rank,
         ranks=ranks.count,
         unit=checked(unit) if unit else None,
+        objective=settings.objective,
     )
 
 
@@ -145,7 +151,7 @@ def plan_for(
         objective=OBJECTIVES[settings.objective.name],
         make_batches=batches,
         sources=corpus.source_names,
-        evaluate=watching(corpus, general, documents, machine.precision),
+        evaluate=watching(corpus, general, documents, machine.precision, model.config),
         kept=WeightAverage(model, training.ema),
         machine=machine,
         optimizer=settings.optimizer,

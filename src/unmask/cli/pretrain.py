@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unmask.cli.corpus import open_or_build, training_corpus
+from unmask.cli.corpus import open_or_build, same_corpus
 from unmask.cli.figures import print_figures, print_forgotten, progress_of
 from unmask.cli.general import general_again, losses_before, named, open_general
 from unmask.cli.longer import Longer, longer_run
@@ -37,6 +37,7 @@ from unmask.cli.starting import (
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Terminal, progress_for
 from unmask.corpus.directory import Corpus
 from unmask.errors import RunError, SettingError, Stopped
+from unmask.inference.generation import GOES_ON
 from unmask.inference.resolve import resolve
 from unmask.inference.resolved import Resolved
 from unmask.masking.unit import Unit, name_of
@@ -77,7 +78,7 @@ def pretrain_command(
     json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Train an encoder by masked language modelling."""
+    """Train an encoder by masked language modelling, or by another objective."""
     terminal = Terminal(json=json, quiet=quiet)
     file, words = recipe_and_words([*(recipe or []), *seeded(seed)])
     run = pretrain(
@@ -97,7 +98,9 @@ def pretrain_command(
     terminal.emit({"run": str(run.path), **run.evaluation})
     print_figures(terminal, run.evaluation["mlm"])
     print_forgotten(terminal, run.evaluation)
-    terminal.next_step(f'open {run.path / "report.html"}, or: unmask fill {run.path} "The [MASK] of the array."')
+    goes_on = run.settings["objective"]["name"] in GOES_ON
+    use = f'generate {run.path} "The array"' if goes_on else f'fill {run.path} "The [MASK] of the array."'
+    terminal.next_step(f"open {run.path / 'report.html'}, or: unmask {use}")
 
 
 def pretrain(
@@ -172,7 +175,7 @@ def start_run(
     Raises Stopped where a signal ended it early.
     """
     settings = settings.model_copy(update={"masking": masking_with(settings.masking, unit)})
-    config = shape_for(corpus, settings.model, settings.training.row_length, base)
+    config = shape_for(corpus, settings.model, settings.training.row_length, base, settings.objective)
     with ranks.first_before_others():
         batches = step_batches(corpus, settings, unit, ranks)
     model = first_model(config, corpus, settings.training.seed, base)
@@ -209,7 +212,7 @@ def start_run(
             num_rows=batches.rows.num_rows,
             packing=batches.rows.efficiency,
             phrases=batches.rows.phrases,
-            mask_rates=batches.mask_rates(corpus.unigram_counts(), corpus.source_names),
+            mask_rates=batches.mask_rates(corpus.unigram_counts(), corpus.source_names) if batches.has_rate else None,
             launch=ranks.launch,
         )
     with run.exclusive(), told_beside(run, tracks) as tell:
@@ -277,11 +280,7 @@ def _as_started(run: RunDirectory) -> tuple[PretrainSettings, Corpus, dict[str, 
     if settings.masking.phrases is not None:  # the list as it was, wherever the user's own is now
         listed = settings.masking.model_copy(update={"phrases": run.path / PHRASES})
         settings = settings.model_copy(update={"masking": listed})
-    corpus = training_corpus(run.path, recorded)
-    if corpus.fingerprint != recorded["fingerprint"]:
-        raise RunError(
-            f"{corpus.directory}: is not the corpus that {run.path} was started on; bring that one back or start anew"
-        )
+    corpus = same_corpus(run.path, recorded)
     before = run.read("environment.json") or {}
     compiled = before.get("compiled") and can_compile()
     same = settings.training.model_copy(update={"compile": "always" if compiled else "never"})

@@ -7,6 +7,7 @@ learns its way out of it at the cost of all it knew. So it has to beat the unigr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from unmask.model.config import EncoderConfig, ModelSettings
 from unmask.model.config import resolve as resolve_shape
 from unmask.model.growth import grown_config, grown_masked_lm
 from unmask.model.heads import MaskedLM, new_masked_lm
+from unmask.objectives import ObjectiveSettings
 
 MODEL = "A run, a Hugging Face folder, or ORG/NAME on its hub."
 """What a command says of the model that it wants."""
@@ -69,10 +71,17 @@ def new_words(base: Resolved, corpus: Corpus) -> list[list[int]]:
     return pieces
 
 
-def shape_for(corpus: Corpus, model: ModelSettings, row_length: int, base: Resolved | None) -> EncoderConfig:
-    """Return the encoder to train, that of ``base`` where there is one; it must take the rows.
+def shape_for(
+    corpus: Corpus,
+    model: ModelSettings,
+    row_length: int,
+    base: Resolved | None,
+    objective: ObjectiveSettings,
+) -> EncoderConfig:
+    """Return the encoder to train, that of ``base`` where there is one, read as ``objective`` has it.
 
-    Raises SettingError for settings that say otherwise than ``base``, ModelError where its tokenizer is another one.
+    It must take the rows. Raises SettingError for settings that say otherwise than ``base`` or ``objective``,
+    ModelError where the tokenizer of ``base`` is another one.
     """
     if base is None:
         config = resolve_shape(model, corpus.vocabulary.size, corpus.vocabulary.pad_id)
@@ -86,14 +95,29 @@ def shape_for(corpus: Corpus, model: ModelSettings, row_length: int, base: Resol
                     "leave it out"
                 )
     config.check_row_length(max(row_length, FROZEN_WINDOW))
-    return config
+    return read_by(config, objective, is_asked="is_causal" in model.model_fields_set)
+
+
+def read_by(config: EncoderConfig, objective: ObjectiveSettings, *, is_asked: bool) -> EncoderConfig:
+    """Return ``config`` with the direction that it is read in, and where it answers, by ``objective``.
+
+    Only mlm leaves the direction to ``model.is_causal``: raises SettingError where another ``is_asked`` for it.
+    """
+    if is_asked and objective.name != "mlm":
+        raise SettingError(
+            f"objective.name={objective.name} says by itself which tokens see which; leave out model.is_causal"
+        )
+    is_causal = config.is_causal and not config.predicts_next if objective.name == "mlm" else objective.name == "clm"
+    return replace(config, is_causal=is_causal, predicts_next=objective.predicts_next)
 
 
 def first_model(config: EncoderConfig, corpus: Corpus, seed: int, base: Resolved | None) -> MaskedLM:
     """Return the model as it is before the first step: that of ``base`` grown by the new words of ``corpus``."""
     if base is None:
         return new_masked_lm(config, torch.Generator().manual_seed(seed))
-    model, pieces = read_model(base), new_words(base, corpus)
+    as_trained = replace(base.config, is_causal=config.is_causal, predicts_next=config.predicts_next)
+    model = read_model(replace(base, config=as_trained))
+    pieces = new_words(base, corpus)
     return grown_masked_lm(model, base.vocabulary.size, pieces) if pieces else model
 
 
@@ -103,6 +127,8 @@ def require_sense(model: MaskedLM, base: Resolved, corpus: Corpus, measured: Map
     Raises ModelError where it is not LEAST_AHEAD better than the unigram line.
     """
     grown = _grown_in_words(base, corpus)
+    if (model.config.is_causal, model.config.predicts_next) != (base.config.is_causal, base.config.predicts_next):
+        return f"{base.origin['path']} was trained to another objective, so how well it does this one is not checked"
     if model.has_new_head:
         return f"{base.origin['path']} came without a head: a new one starts from chance, so nothing is checked"
     masked, unigram = measured["masked"], measured["unigram"]["masked"]

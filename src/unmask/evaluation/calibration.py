@@ -12,7 +12,8 @@ import numpy as np
 from torch import nn
 
 from unmask.batch import IGNORE_INDEX, MASKED
-from unmask.evaluation.masked import FrozenSet, asked_logits
+from unmask.evaluation.asking import asked_logits
+from unmask.evaluation.masked import FrozenSet
 from unmask.stats import mean_by_cluster
 from unmask.stats.calibration import reliability
 

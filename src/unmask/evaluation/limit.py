@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from unmask.corpus.directory import Corpus
 from unmask.corpus.tokenizer import Vocabulary
 from unmask.errors import CheckFailed, DataError, SettingError
 from unmask.masking.mask import Masked, MaskingSettings
-from unmask.oracle.posterior import UNSEEN, emission_rule, least_losses, posterior
-from unmask.oracle.sources import Source
+from unmask.oracle.posterior import UNSEEN, emission_rule, least_losses, onward, posterior
+from unmask.oracle.sources import Source, Symbols
 from unmask.stats import bootstrap, mean_by_cluster
 
 Floats = npt.NDArray[np.float64]
@@ -35,7 +36,8 @@ STANDARD_ERRORS = 3
 WORDS = {"masked": "[MASK] positions", "all": "the positions asked for"}
 JUDGED = tuple(WORDS)
 """Kinds of position whose limit holds alone; a random token and a kept one look the same to a model."""
-_ROUNDING = 1e-6  # nats: a model that is perfect to the last bit of a float
+ROUNDING = 1e-6
+"""Nats: a model that is perfect to the last bit of a float."""
 _WINDOWS_AT_ONCE = 64
 
 
@@ -88,30 +90,41 @@ def require_exact(masking: MaskingSettings) -> None:
 
 
 def best_answers(
-    known: KnownSource, rows: Rows, masked: Masked, masking: MaskingSettings, vocabulary: Vocabulary
+    known: KnownSource, rows: Rows, masked: Masked, masking: MaskingSettings | None, vocabulary: Vocabulary
 ) -> Floats:
     """Return (N, V) how likely each token is at each asked position of masked rows, given all that its window shows.
 
-    Raises SettingError where ``masking`` does not hide token by token.
+    Without ``masking`` nothing is hidden, and it is given what stands before. Raises SettingError where ``masking``
+    does not hide token by token.
     """
-    require_exact(masking)
-    rule = emission_rule(
-        rate=masking.mlm_probability,
-        mask=masking.mask_replace_prob,
-        random=masking.random_replace_prob,
-        pool=len(vocabulary.ordinary_ids),
-    )
-    symbol_of = np.full(vocabulary.size, known.source.num_symbols)
-    symbol_of[known.token_ids] = np.arange(known.source.num_symbols)
-    symbol_of[vocabulary.mask_id] = UNSEEN
-    places = _window_places(rows)
-    shown = np.where(places < 0, UNSEEN, symbol_of[masked.input_ids.ravel()[places]])
+    answer = partial(onward, known.source)
+    if masking is not None:
+        require_exact(masking)
+        rule = emission_rule(
+            rate=masking.mlm_probability,
+            mask=masking.mask_replace_prob,
+            random=masking.random_replace_prob,
+            pool=len(vocabulary.ordinary_ids),
+        )
+        answer = partial(posterior, known.source, rule=rule)
+    places, shown = window_places(rows), symbols_of(known, rows, masked.input_ids, vocabulary)
     asked = (masked.labels.ravel()[places] != IGNORE_INDEX) & (places >= 0)
     found = np.zeros((int(asked.sum()), vocabulary.size))  # windows and places ascend, as the asked positions do
     parts = [slice(first, first + _WINDOWS_AT_ONCE) for first in range(0, len(shown), _WINDOWS_AT_ONCE)]
-    answers = [posterior(known.source, shown[part], rule)[asked[part]] for part in parts]
-    found[:, known.token_ids] = np.concatenate(answers)
+    found[:, known.token_ids] = np.concatenate([answer(shown[part])[asked[part]] for part in parts])
     return found
+
+
+def symbols_of(known: KnownSource, rows: Rows, shown: npt.NDArray[np.integer], vocabulary: Vocabulary) -> Symbols:
+    """Return (W, L) the symbols that ``shown``, ids as of ``rows`` (R, L), stand for in each window of text.
+
+    UNSEEN at [MASK] and in the empty places behind short windows; numbers from V on for what the source never shows.
+    """
+    symbol_of = np.full(vocabulary.size, known.source.num_symbols)
+    symbol_of[known.token_ids] = np.arange(known.source.num_symbols)
+    symbol_of[vocabulary.mask_id] = UNSEEN
+    places = window_places(rows)
+    return np.where(places < 0, UNSEEN, symbol_of[shown.ravel()[places]])
 
 
 def limit_scores(best: Floats, log_likely: Floats, unigram: Floats, truth: npt.NDArray[np.integer]) -> LimitScores:
@@ -153,7 +166,7 @@ def require_possible(limit: Mapping[str, Any]) -> None:
     """Raise CheckFailed where held-out losses are below the limit by more than STANDARD_ERRORS: that can not be."""
     for name, above in limit["above"].items():
         below = -above["value"]
-        if below > STANDARD_ERRORS * above["standard_error"] + _ROUNDING:
+        if below > STANDARD_ERRORS * above["standard_error"] + ROUNDING:
             raise CheckFailed(
                 f"the model is {below:.3f} nats better than is possible at {WORDS[name]} of held-out text (standard "
                 f"error {above['standard_error']:.4f}): this is a bug, something shows the model what it is asked for"
@@ -191,7 +204,7 @@ def _mean(values: Floats, document: npt.NDArray[np.uint64]) -> dict[str, Any] | 
     return found.plain() if found else None
 
 
-def _window_places(rows: Rows) -> npt.NDArray[np.int64]:
+def window_places(rows: Rows) -> npt.NDArray[np.int64]:
     """Return (W, L) the flat places in ``rows`` of the tokens of each window, in order; -1 behind the short ones."""
     start, size = runs_of(rows.segment)
     is_window = rows.segment.ravel()[start] > 0

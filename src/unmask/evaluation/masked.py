@@ -7,22 +7,24 @@ is cross entropy at [MASK] positions, and the unigram line beside it is measured
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unmask.batch import IGNORE_INDEX, KINDS, MASKED, Batch, Rows, collate
 from unmask.corpus.directory import Corpus
 from unmask.errors import DataError
+from unmask.evaluation.asking import Precision, asked_logits
 from unmask.evaluation.limit import LimitScores, best_answers, known_source, limit_figures, limit_means, limit_scores
 from unmask.masking.mask import Masked, MaskingSettings, mask_rows
+from unmask.masking.onward import uncovered
+from unmask.model.config import EncoderConfig
 from unmask.objectives import cross_entropies
 from unmask.settings import Count, Settings
 from unmask.stats import Figure, mean_by_cluster
@@ -64,6 +66,10 @@ class FrozenSet:
     characters_per_token: float
     best: npt.NDArray[np.float64] | None = None
     """(N, V) what the best possible model answers at each asked position, where the source of the text is known."""
+    read_before: bool = False
+    """Whether the place before a label answers for it."""
+    is_hidden: bool = True
+    """Whether tokens are hidden; a causal model is asked for the same ones, and sees what stands before them."""
 
     def batches(self) -> Iterator[Batch]:
         """Yield the set in batches of ROWS_AT_ONCE rows."""
@@ -75,6 +81,7 @@ class FrozenSet:
                 segment=self.rows.segment[part],
                 labels=masked.labels[part],
                 kind=masked.kind[part],
+                read_before=self.read_before,
             )
 
     def plain(self) -> dict[str, Any]:
@@ -86,6 +93,7 @@ class FrozenSet:
             "mlm_probability": FROZEN_MASKING.mlm_probability,
             "mask_replace_prob": FROZEN_MASKING.mask_replace_prob,
             "random_replace_prob": FROZEN_MASKING.random_replace_prob,
+            "is_hidden": self.is_hidden,
         }
 
 
@@ -105,14 +113,17 @@ class Scores:
     limit: LimitScores | None = None
 
 
-def freeze(corpus: Corpus, documents: int, split: AnySplit = "validation") -> FrozenSet:
-    """Return the frozen set of the first ``documents`` documents of ``split``.
+def freeze(
+    corpus: Corpus, documents: int, split: AnySplit = "validation", *, config: EncoderConfig | None = None
+) -> FrozenSet:
+    """Return the frozen set of the first ``documents`` documents of ``split``, as a model of ``config`` reads it.
 
-    Raises DataError where they are so few that nothing in them is masked.
+    One that reads from left to right is asked for the same tokens, and nothing is hidden from it. Raises DataError
+    where documents are so few that nothing in them is masked.
     """
     packed = corpus.rows(FROZEN_WINDOW, split=split, max_documents=documents)
     rows = packed.gather(np.arange(packed.num_rows))
-    vocabulary = corpus.vocabulary
+    vocabulary, known = corpus.vocabulary, known_source(corpus)
     masked = mask_rows(
         rows,
         FROZEN_MASKING,
@@ -128,10 +139,13 @@ def freeze(corpus: Corpus, documents: int, split: AnySplit = "validation") -> Fr
             f"{split} is too small to measure on ({(~rows.special).sum()} tokens, none of them masked); "
             f"measure more documents, or build it with more text or a larger corpus.{split}",
         )
+    is_hidden = config is None or not config.is_left_to_right
+    if not is_hidden:
+        masked = uncovered(rows, masked)
     seen = blake2b(digest_size=8)
     for array in (masked.input_ids, masked.labels, rows.segment):
         seen.update(array.astype(np.int32).tobytes())
-    described, known = corpus.manifest.splits[split], known_source(corpus)
+    described = corpus.manifest.splits[split]
     return FrozenSet(
         rows=rows,
         masked=masked,
@@ -141,7 +155,9 @@ def freeze(corpus: Corpus, documents: int, split: AnySplit = "validation") -> Fr
         fingerprint=f"{corpus.manifest.tokenizer_fingerprint[:8]}-{seen.hexdigest()}",
         num_documents=len(np.unique(rows.document[~rows.special])),
         characters_per_token=described["characters"] / max(1, described["tokens"]),
-        best=best_answers(known, rows, masked, FROZEN_MASKING, vocabulary) if known else None,
+        best=best_answers(known, rows, masked, FROZEN_MASKING if is_hidden else None, vocabulary) if known else None,
+        read_before=config is not None and config.predicts_next,
+        is_hidden=is_hidden,
     )
 
 
@@ -149,26 +165,6 @@ def unigram_line(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return (V,) -log p of each token in nats, from its count in the training text plus one (Laplace)."""
     smoothed = counts.astype(np.float64) + 1
     return np.asarray(np.log(smoothed.sum()) - np.log(smoothed))
-
-
-Precision = Callable[[], AbstractContextManager[None]]
-
-
-def asked_logits(
-    model: nn.Module, batches: Iterable[Batch], precision: Precision = nullcontext
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (M, V) float32 logits and (M,) true ids of what each batch asks for.
-
-    The model's training mode is left as it was, once all batches have been taken.
-    """
-    training = model.training
-    model.eval()
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    for batch in (batch.to(device) for batch in batches):
-        with torch.no_grad(), precision():
-            logits = model(batch)[: batch.num_asked].float()
-        yield logits, batch.targets[: batch.num_asked]
-    model.train(training)
 
 
 def score_frozen(model: nn.Module, frozen: FrozenSet, precision: Precision = nullcontext) -> Scores:

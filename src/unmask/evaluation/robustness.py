@@ -15,14 +15,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
-from torch import nn
 
 from unmask.batch import IGNORE_INDEX, Batch, collate
 from unmask.corpus.documents import document_id
 from unmask.corpus.tokenizer import Vocabulary
+from unmask.evaluation.asking import asked_logits
 from unmask.evaluation.corruption import CORRUPTIONS, Kind, corrupted
-from unmask.evaluation.masked import asked_logits
 from unmask.masking import noise
+from unmask.model.heads import MaskedLM
 from unmask.objectives import cross_entropies
 from unmask.stats.figure import Combine, Floats, bootstrap, mean_of
 from unmask.tasks.block import TaskName
@@ -74,7 +74,7 @@ class _Hidden:
 class MaskedRobustness:
     """Asks a language model for the same words in clean text and in text with errors."""
 
-    def __init__(self, model: nn.Module, tokenizer: Tokenizer, vocabulary: Vocabulary, longest: int) -> None:
+    def __init__(self, model: MaskedLM, tokenizer: Tokenizer, vocabulary: Vocabulary, longest: int) -> None:
         """Build from parts; ``tokenizer`` reads special tokens as plain text, ``longest`` is the longest row."""
         self._model, self._tokenizer, self._vocabulary, self._longest = model, tokenizer, vocabulary, longest
 
@@ -152,7 +152,13 @@ class MaskedRobustness:
         for row, window in enumerate(windows):
             size = len(window.input_ids)
             ids[row, :size], labels[row, :size], segment[row, :size] = window.input_ids, window.labels, 1
-        return collate(input_ids=ids, segment=segment, labels=labels, kind=np.full(shape, -1))
+        return collate(
+            input_ids=ids,
+            segment=segment,
+            labels=labels,
+            kind=np.full(shape, -1),
+            read_before=self._model.config.predicts_next,
+        )
 
 
 def _kept(asked: Asked) -> list[Span]:

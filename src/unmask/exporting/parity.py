@@ -159,7 +159,8 @@ def _share(happened: npt.NDArray[np.floating]) -> dict[str, Any]:
 def _scores(model: LoadedModel, windows: Sequence[Window]) -> Scores:
     """Return what the network of ``model`` says of ``windows``."""
     if isinstance(model, TaskPredictor):
-        return model.engine.scores(windows)
+        found: Scores = model.engine.scores(windows)
+        return found
     assert isinstance(model, Predictor)
     ids = [window.input_ids for window in windows]
     middle = model.engine.logits(ids, [len(window) // 2 for window in ids])

@@ -29,6 +29,9 @@ class Engine(Protocol):
     def logits(self, windows: Sequence[Ids], asked: Sequence[int]) -> Floats:
         """Return (N, V) logits at one place of each window."""
 
+    def logits_at(self, windows: Sequence[Ids], asked: Sequence[Ids]) -> list[Floats]:
+        """Return (A, V) logits at the places of each window, which ascend."""
+
     def states(self, windows: Sequence[Ids]) -> list[Floats]:
         """Return the last states (L, D) of each window."""
 
@@ -61,6 +64,16 @@ class Chance:
 
 
 @dataclass(frozen=True, slots=True)
+class Chances:
+    """How likely tokens are at their places, all in one pass: answered by (A,) log-probabilities."""
+
+    window: Ids
+    places: Ids
+    """(A,) ascending."""
+    tokens: Ids
+
+
+@dataclass(frozen=True, slots=True)
 class Mean:
     """What stands for a text: answered by the mean of the last states (D,) over its window, special tokens included."""
 
@@ -74,7 +87,7 @@ class Score:
     window: Window
 
 
-Ask = Likeliest | Chance | Mean | Score
+Ask = Likeliest | Chance | Chances | Mean | Score
 Answer = TypeVar("Answer")
 Question = Generator[Sequence[Ask], list[Any], Answer]
 
@@ -91,12 +104,17 @@ def answers(engine: Any, asks: Sequence[Any], ordinary: Ids) -> list[Any]:
     """
     found: list[Any] = [None] * len(asks)
     in_words: list[int] = [n for n, ask in enumerate(asks) if isinstance(ask, Likeliest | Chance)]
+    in_passes = [n for n, ask in enumerate(asks) if isinstance(ask, Chances)]
     as_means = [n for n, ask in enumerate(asks) if isinstance(ask, Mean)]
     as_scores = [n for n, ask in enumerate(asks) if isinstance(ask, Score)]
     if in_words:
         logits = engine.logits([asks[n].window for n in in_words], [asks[n].place for n in in_words])
         for n, row in zip(in_words, logits, strict=True):
             found[n] = _in_words(asks[n], row, ordinary)
+    if in_passes:
+        at_places = engine.logits_at([asks[n].window for n in in_passes], [asks[n].places for n in in_passes])
+        for n, rows in zip(in_passes, at_places, strict=True):
+            found[n] = _log_chances(rows)[np.arange(len(rows)), asks[n].tokens]
     if as_means:
         for n, states in zip(as_means, engine.states([asks[n].window for n in as_means]), strict=True):
             found[n] = states.mean(0)
@@ -118,14 +136,20 @@ def answered(question: Question[Answer], engine: Any, ordinary: Ids) -> Answer:
 
 def _in_words(ask: Any, logits: Floats, ordinary: Ids) -> Any:
     """Return what ``logits`` (V,) say of the tokens that are asked for."""
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max()
-    total = np.log(np.exp(shifted).sum())
+    chances = _log_chances(logits)
     if isinstance(ask, Chance):
-        return float(shifted[ask.token] - total)
+        return float(chances[ask.token])
     choice = ordinary if ask.choice is None else ask.choice
-    best = _best(shifted[choice], ask.top_k)
-    return choice[best], shifted[choice[best]] - total
+    best = _best(chances[choice], ask.top_k)
+    return choice[best], chances[choice[best]]
+
+
+def _log_chances(logits: Floats) -> npt.NDArray[np.float64]:
+    """Return the log-probabilities that ``logits`` (..., V) stand for."""
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted
 
 
 def _best(scores: npt.NDArray[np.float64], top_k: int) -> npt.NDArray[np.int64]:

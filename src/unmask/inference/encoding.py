@@ -50,9 +50,9 @@ class WindowMaker:
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary, max_length: int, stride: int = 0) -> None:
         """Take a copy of ``tokenizer``. Raises SettingError where no text would fit between the special tokens."""
-        self._tokenizer = parse_tokenizer(tokenizer.to_str())
-        self._separators = max(1, self._tokenizer.num_special_tokens_to_add(is_pair=True) - 2)  # RoBERTa has two
-        self._tokenizer.encode_special_tokens = True
+        self.tokenizer = parse_tokenizer(tokenizer.to_str())
+        self._separators = max(1, self.tokenizer.num_special_tokens_to_add(is_pair=True) - 2)  # RoBERTa has two
+        self.tokenizer.encode_special_tokens = True
         self._first, self._last = vocabulary.cls_id, vocabulary.sep_id
         self._longest, self._stride = max_length, stride
         if not 0 <= stride < (max_length - 2) // 2:
@@ -121,7 +121,7 @@ class WindowMaker:
     def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
         if isinstance(texts, str):
             raise ModelError("texts must be a list of texts, got one text; put it in a list")
-        return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
     def _cuts(self, num_tokens: int, room: int, starts: Ints) -> Iterator[tuple[int, int]]:
         """Yield begin and end of the windows over ``num_tokens``, cut at ``starts`` where there is one in reach."""

@@ -9,7 +9,9 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Tokenizer
 
+from unmask.corpus.tokenizer import Vocabulary
 from unmask.errors import ModelError
 
 
@@ -20,6 +22,11 @@ class LoadedModel:
     """Engine, origin and shape."""
     made_for: str
     """What it answers, in words."""
+    engine: Any
+    """What runs the network: an Engine, or a TaskEngine where it was fine-tuned."""
+    tokenizer: Tokenizer
+    """Reads texts as the model is asked them: what merely says [MASK] is a mask for one that fills masks alone."""
+    vocabulary: Vocabulary
 
     def fill(self, texts: Sequence[str], top_k: int = 5, targets: Sequence[str] | None = None) -> list[Any]:
         """Return the likeliest tokens for every mask."""

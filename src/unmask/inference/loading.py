@@ -16,18 +16,24 @@ from unmask.errors import MissingExtra, ModelError
 from unmask.inference.loaded import LoadedModel
 from unmask.inference.predictor import Predictor
 from unmask.inference.resolve import resolve
-from unmask.inference.resolved import GRAPHS, Resolved
+from unmask.inference.resolved import GRAPHS, Attention, Resolved, read_as
 from unmask.inference.task_predictor import TaskPredictor
 
 ENGINES = ("auto", "torch", *GRAPHS)
 
 
-def load(where: str | PathLike[str], engine: str = "auto") -> LoadedModel:
+def load(where: str | PathLike[str], engine: str = "auto", attention: Attention = "trained") -> LoadedModel:
     """Return the model that ``where`` names, ready to answer, on ``engine``: auto, torch, onnx or onnx-int8.
 
-    A pre-trained one fills, scores and embeds; a fine-tuned one does what it was fine-tuned to. Raises ModelError.
+    A pre-trained one fills, scores and embeds; a fine-tuned one does what it was fine-tuned to. ``attention`` lets a
+    token see those before it (causal) or all (both), whatever it saw in training. Raises ModelError.
     """
-    return loaded(resolve(Path(where)), engine)
+    found = resolve(Path(where))
+    if attention == "trained":
+        return loaded(found, engine)
+    if engine not in ("auto", "torch"):
+        raise ModelError(f"a graph sees what it was exported to see: take engine torch for attention {attention}")
+    return loaded(read_as(found, attention), "torch")
 
 
 def loaded(found: Resolved, engine: str = "auto") -> LoadedModel:

@@ -57,12 +57,22 @@ class OnnxEngine:
 
     def logits(self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[int]) -> Floats:
         """Return (N, V) logits at place ``asked[n]`` of each of N windows (special tokens included in the count)."""
-        rows = np.empty((len(windows), self._vocab_size), np.float32)
+        found = self.logits_at(windows, [np.array([place], np.int32) for place in asked])
+        return np.concatenate(found) if found else np.empty((0, self._vocab_size), np.float32)
+
+    def logits_at(
+        self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[npt.NDArray[np.int32]]
+    ) -> list[Floats]:
+        """Return (A, V) logits at the places of each window, which ascend."""
+        rows: list[Floats] = [np.empty(0, np.float32)] * len(windows)
         for group in in_groups([len(window) for window in windows]):
             feed = self._feed([windows[n] for n in group])
             length = feed[IDS].shape[1]
-            places = np.array([row * length + asked[n] for row, n in enumerate(group)], np.int64)
-            [rows[group]] = self._session.run([LOGITS], {**feed, ASKED: places})
+            places = np.concatenate([row * length + asked[n].astype(np.int64) for row, n in enumerate(group)])
+            [found] = self._session.run([LOGITS], {**feed, ASKED: places})
+            ends = np.cumsum([len(asked[n]) for n in group])[:-1]
+            for n, part in zip(group, np.split(found, ends), strict=True):
+                rows[n] = part
         return rows
 
     def states(self, windows: Sequence[npt.NDArray[np.int32]]) -> list[Floats]:

@@ -50,14 +50,14 @@ class Predictor(LoadedModel):
     def __init__(self, engine: Engine, tokenizer: Tokenizer, vocabulary: Vocabulary, info: dict[str, Any]) -> None:
         """Build from parts; :func:`unmask.load` finds them."""
         self.info = info
-        self.engine, self._vocabulary = engine, vocabulary
-        self._with_masks, self._plain = (parse_tokenizer(tokenizer.to_str()) for _ in range(2))
-        self._with_masks.encode_special_tokens, self._plain.encode_special_tokens = False, True
+        self.engine, self.vocabulary = engine, vocabulary
+        self.tokenizer, self._plain = (parse_tokenizer(tokenizer.to_str()) for _ in range(2))
+        self.tokenizer.encode_special_tokens, self._plain.encode_special_tokens = False, True
 
     @property
     def mask_token(self) -> str:
         """The text that stands for a hidden token in :meth:`fill`."""
-        return str(self._with_masks.id_to_token(self._vocabulary.mask_id))
+        return str(self.tokenizer.id_to_token(self.vocabulary.mask_id))
 
     def fill(self, texts: Sequence[str], top_k: int = 5, targets: Sequence[str] | None = None) -> list[Any]:
         """Return the likeliest tokens for every mask.
@@ -74,18 +74,18 @@ class Predictor(LoadedModel):
         self, texts: Sequence[str], top_k: int = 5, targets: Sequence[str] | None = None
     ) -> Question[list[Any]]:
         """Ask what :meth:`fill` asks."""
-        if not 1 <= top_k <= self._vocabulary.size:
-            raise ModelError(f"top_k must be in [1, {self._vocabulary.size}], the size of the vocabulary, got {top_k}")
-        windows = self._windows(self._with_masks, texts)
+        if not 1 <= top_k <= self.vocabulary.size:
+            raise ModelError(f"top_k must be in [1, {self.vocabulary.size}], the size of the vocabulary, got {top_k}")
+        windows = self._windows(self.tokenizer, texts)
         flat: list[tuple[int, int]] = []
         for text, window in enumerate(windows):
-            places = np.flatnonzero(window == self._vocabulary.mask_id)
+            places = np.flatnonzero(window == self.vocabulary.mask_id)
             flat += [(text, int(place)) for place in places]
             if not len(places):
                 raise ModelError(
                     f"text {text + 1} has no {self.mask_token}; write {self.mask_token} where a word is to be found"
                 )
-        masks = [Mask(windows[text], place, self._vocabulary.mask_id) for text, place in flat]
+        masks = [Mask(windows[text], place, self.vocabulary.mask_id) for text, place in flat]
         if targets is None:
             found = yield [Likeliest(mask.window, mask.place, None, top_k) for mask in masks]
             ranked = [_ranked(one) for one in found]
@@ -137,7 +137,7 @@ class Predictor(LoadedModel):
                 hidden, end = window.copy(), place + 1
                 while method == "word_l2r" and end < len(window) - 1 and words[text][end - 1] == words[text][place - 1]:
                     end += 1
-                hidden[place:end] = self._vocabulary.mask_id
+                hidden[place:end] = self.vocabulary.mask_id
                 asks.append(Chance(hidden, place, int(window[place])))
                 text_of.append(text)
         found = yield asks
@@ -169,7 +169,7 @@ class Predictor(LoadedModel):
         """Return [CLS] ... [SEP] of each text. Raises ModelError where one is longer than the model reads."""
         if isinstance(texts, str):
             raise ModelError("texts must be a list of texts, got one text; put it in a list")
-        first, last, longest = self._vocabulary.cls_id, self._vocabulary.sep_id, self.engine.max_length
+        first, last, longest = self.vocabulary.cls_id, self.vocabulary.sep_id, self.engine.max_length
         windows = []
         for number, encoding in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False), start=1):
             if len(encoding) + 2 > longest:
@@ -180,7 +180,7 @@ class Predictor(LoadedModel):
     def _target_ids(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         ids = []
         for word, encoding in zip(words, self._plain.encode_batch(list(words), add_special_tokens=False), strict=True):
-            if not encoding.ids or self._vocabulary.unk_id in encoding.ids:
+            if not encoding.ids or self.vocabulary.unk_id in encoding.ids:
                 raise ModelError(
                     f"target {word!r} can not be written in this vocabulary ({' '.join(encoding.tokens) or 'nothing'})"
                 )
@@ -191,17 +191,17 @@ class Predictor(LoadedModel):
 
     def _filled(self, mask: Mask, tokens: tuple[int, ...], chance: float) -> dict[str, Any]:
         """Return one answer for a mask; ``chance`` is a log-probability."""
-        decoded = self._with_masks.decode(list(tokens))
+        decoded = self.tokenizer.decode(list(tokens))
         return {
             "score": math.exp(chance),
             "token": tokens[0],
             "token_str": decoded.strip() or decoded,  # a token may be a space
-            "sequence": self._with_masks.decode(mask.filled(tokens)[1:-1].tolist(), skip_special_tokens=False),
+            "sequence": self.tokenizer.decode(mask.filled(tokens)[1:-1].tolist(), skip_special_tokens=False),
             **({"tokens": list(tokens)} if len(tokens) > 1 else {}),
         }
 
     def _answered(self, question: Question[Answer]) -> Answer:
-        return answered(question, self.engine, self._vocabulary.ordinary_ids)
+        return answered(question, self.engine, self.vocabulary.ordinary_ids)
 
 
 def _ranked(likeliest: tuple[Ids, npt.NDArray[np.float64]]) -> list[Ranked]:

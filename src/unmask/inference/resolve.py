@@ -41,6 +41,8 @@ def _from_run(run: RunDirectory) -> Resolved:
     file = run.path / "tokenizer.json"
     tokenizer = load_tokenizer(file)
     origin = {"path": str(run.path), "kind": "run", "step": checkpoint.step, "corpus": state["corpus"]}
+    if state["kind"] == "pretrain":
+        origin["objective"] = run.settings["objective"]["name"]
     if (parent := state["parent"]) and "model_type" in parent:
         origin["model_type"] = parent["model_type"]
     return Resolved(

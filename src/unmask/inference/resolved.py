@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from tokenizers import Tokenizer
 
@@ -20,6 +20,10 @@ CARRIED: Final = "carried.safetensors"
 """What a run calls the tensors that its parent had and a language model has no use for, under their published names."""
 
 
+Attention = Literal["trained", "causal", "both"]
+"""Which tokens a token sees: those that it saw in training, those before it, or all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """All that is needed to use a model."""
@@ -32,10 +36,18 @@ class Resolved:
     """Where the tokenizer was read from."""
     vocabulary: Vocabulary
     origin: dict[str, Any]
-    """Where it comes from: path and kind; step and corpus of a run; model_type where it was ever published."""
+    """Where it comes from: path and kind; step and corpus of a run; objective where it was pre-trained; model_type
+    where it was ever published."""
     task: TaskBlock | None = None
     """What it was fine-tuned to; None where it is a language model."""
     model_type: str | None = None
     """The family whose names its tensors bear; None where they bear ours."""
     graphs: Mapping[str, Path] = field(default_factory=dict)
     """Its ONNX graphs, by the engine that runs them."""
+
+
+def read_as(found: Resolved, attention: Attention) -> Resolved:
+    """Return ``found`` to be read with that attention, whatever it was trained with."""
+    if attention == "trained":
+        return found
+    return replace(found, config=replace(found.config, is_causal=attention == "causal"))

@@ -51,6 +51,7 @@ class TaskPredictor(LoadedModel):
         self.block, self.info, self.engine = block, info, engine
         self.made_for = f"was fine-tuned to {block.name}"
         self.maker = WindowMaker(tokenizer, vocabulary, block.max_length, block.stride)
+        self.tokenizer, self.vocabulary = self.maker.tokenizer, vocabulary
 
     def classify(self, texts: Sequence[str], pairs: Sequence[str | None] | None = None) -> list[list[dict[str, Any]]]:
         """Return for every text its labels with their ``score``, the likeliest first; with ``pairs`` of two texts."""

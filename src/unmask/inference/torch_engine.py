@@ -103,6 +103,9 @@ def require_head(model: MaskedLM) -> None:
         )
 
 
+_FIRST = np.zeros(1, np.int32)
+
+
 class TorchEngine:
     """An encoder with its head, on this machine's processor or GPU."""
 
@@ -112,37 +115,57 @@ class TorchEngine:
         self.pad_id = pad_id
         self.hidden_size, self.max_length = model.config.hidden_size, model.config.longest_row
 
-    @torch.no_grad()
     def logits(self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[int]) -> npt.NDArray[np.float32]:
         """Return (N, V) logits at place ``asked[n]`` of each of N windows (special tokens included in the count).
+
+        Raises ModelError where the model came without a head.
+        """
+        found = self.logits_at(windows, [np.array([place], np.int32) for place in asked])
+        return np.concatenate(found) if found else np.empty((0, self.model.config.vocab_size), np.float32)
+
+    @torch.no_grad()
+    def logits_at(
+        self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[npt.NDArray[np.int32]]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Return (A, V) logits at the places of each window, which ascend.
 
         Raises ModelError where the model came without a head.
         """
         require_head(self.model)
         rows: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(windows)
         for chosen in in_groups([len(window) for window in windows]):
-            batch = self._batch([windows[n] for n in chosen], [asked[n] for n in chosen])
-            for n, row in zip(chosen, self.model(batch)[: len(chosen)].float().cpu().numpy(), strict=True):
-                rows[n] = row
-        return np.stack(rows) if rows else np.empty((0, self.model.config.vocab_size), np.float32)
+            before = self.model.config.predicts_next
+            batch = self._batch([windows[n] for n in chosen], [asked[n] for n in chosen], read_before=before)
+            found = self.model(batch)[: batch.num_asked].float().cpu().numpy()
+            ends = np.cumsum([len(asked[n]) for n in chosen])[:-1]
+            for n, part in zip(chosen, np.split(found, ends), strict=True):
+                rows[n] = part
+        return rows
 
     @torch.no_grad()
     def states(self, windows: Sequence[npt.NDArray[np.int32]]) -> list[npt.NDArray[np.float32]]:
         """Return the last states (L, D) of each window, special tokens included."""
         states: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(windows)
         for chosen in in_groups([len(window) for window in windows]):
-            batch = self._batch([windows[n] for n in chosen], [0] * len(chosen))
+            batch = self._batch([windows[n] for n in chosen], [_FIRST] * len(chosen))
             found = self.model.model(batch.input_ids, batch.segment, batch.positions).float().cpu().numpy()
             for row, n in enumerate(chosen):
                 states[n] = found[row, : len(windows[n])]
         return states
 
-    def _batch(self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[int]) -> Batch:
+    def _batch(
+        self,
+        windows: Sequence[npt.NDArray[np.int32]],
+        asked: Sequence[npt.NDArray[np.int32]],
+        *,
+        read_before: bool = False,
+    ) -> Batch:
         shape = (len(windows), max(map(len, windows)))
         ids, segment = np.full(shape, self.pad_id, np.int32), np.zeros(shape, np.int32)
         labels = np.full(shape, IGNORE_INDEX, np.int32)
-        for row, (window, place) in enumerate(zip(windows, asked, strict=True)):
+        for row, (window, places) in enumerate(zip(windows, asked, strict=True)):
             ids[row, : len(window)], segment[row, : len(window)] = window, 1
-            labels[row, place] = 0  # asks for the place; what the answer should be is not known here
-        batch = collate(input_ids=ids, segment=segment, labels=labels, kind=np.full(shape, -1))
+            labels[row, places] = 0  # asks for the places; what the answers should be is not known here
+        kind = np.full(shape, -1)
+        batch = collate(input_ids=ids, segment=segment, labels=labels, kind=kind, read_before=read_before)
         return batch.to(next(self.model.parameters()).device)

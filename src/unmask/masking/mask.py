@@ -98,12 +98,14 @@ def mask_rows(
 ) -> Masked:
     """Hide tokens of ``rows``.
 
-    ``epoch`` (R,) and ``rate`` (R,) or one number are those in force at each row. Random replacements are drawn from
+    ``epoch`` (R,) and ``rate`` (R,) or one number are those in force at each row; a unit that goes by place takes a
+    rate (R, L), the same for all tokens of a document, as well. Random replacements are drawn from
     ``ordinary_ids``, the tokenizer's ids that are not special, uniformly. ``unit`` is the user's own, where the
     settings say "function".
     """
     choose = by_place(unit) if unit else UNITS[settings.unit]
-    selected, kind_place = choose(rows, seed, epoch, np.broadcast_to(np.float64(rate), epoch.shape))
+    rates = np.asarray(rate, np.float64)
+    selected, kind_place = choose(rows, seed, epoch, rates if rates.ndim == 2 else np.broadcast_to(rates, epoch.shape))
 
     where = np.flatnonzero(selected)  # flat places: all that follows is of the selected alone
     keys = noise.document_keys(seed, epoch[where // selected.shape[1]], rows.document.ravel()[where])

@@ -23,7 +23,7 @@ Choice: TypeAlias = tuple[npt.NDArray[np.bool_], npt.NDArray[np.integer]]
 """(R, L) which tokens are hidden, and the place whose chance decides what they show instead."""
 
 Choose: TypeAlias = Callable[[Rows, int, npt.NDArray[np.integer], npt.NDArray[np.float64]], Choice]
-"""From rows, seed, epoch (R,) and rate (R,) to what is hidden."""
+"""From rows, seed, epoch (R,) and rate (R,) to what is hidden; by place, the rate may be (R, L) as well."""
 
 
 def by_place(unit: Unit) -> Choose:
@@ -34,7 +34,7 @@ def by_place(unit: Unit) -> Choose:
         row = start // rows.document.shape[1]
         keys = np.repeat(noise.document_keys(seed, epoch[row], rows.document.ravel()[start]), size)
         chance = noise.uniform(noise.words(keys, unit(rows).ravel(), noise.HIDDEN))
-        hidden = chance.reshape(rows.document.shape) < rate[:, None]
+        hidden = chance.reshape(rows.document.shape) < rate.reshape(len(rate), -1)
         hidden &= ~rows.special
         return hidden, rows.offset
 

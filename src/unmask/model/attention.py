@@ -117,12 +117,15 @@ def at(hidden: Tensor, places: Tensor | None) -> Tensor:
     return hidden if places is None else hidden.flatten(0, 1).index_select(0, places)
 
 
-def sights(segment: Tensor, positions: Tensor, config: EncoderConfig, dtype: torch.dtype) -> Mapping[LayerKind, Sight]:
+def sights(
+    segment: Tensor, positions: Tensor, config: EncoderConfig, dtype: torch.dtype, is_causal: Tensor | None = None
+) -> Mapping[LayerKind, Sight]:
     """Return what each kind of layer sees of rows with ``segment`` and ``positions`` (R, L), computing in ``dtype``.
 
-    All is derived once per forward. Rows so short that the window reaches over all of them share one mask.
+    ``is_causal`` (R,) are the rows that are read from left to right, where they are not all as ``config`` says. All is
+    derived once per forward. Rows so short that the window reaches over all of them share one mask.
     """
-    attends = _attends(segment, config, dtype)
+    attends = _attends(segment, config, dtype, is_causal)
     if config.family == "bert":
         return {kind: Sight(attend, None) for kind, attend in attends.items()}
     thetas = {"global": config.global_rope_theta, "local": config.local_rope_theta}
@@ -132,13 +135,16 @@ def sights(segment: Tensor, positions: Tensor, config: EncoderConfig, dtype: tor
     }
 
 
-def _attends(segment: Tensor, config: EncoderConfig, dtype: torch.dtype) -> Mapping[LayerKind, Attend]:
+def _attends(
+    segment: Tensor, config: EncoderConfig, dtype: torch.dtype, is_causal: Tensor | None
+) -> Mapping[LayerKind, Attend]:
     reach, length = config.local_attention // 2, segment.shape[1]
-    if HAS_VARLEN and segment.is_cuda and dtype in (torch.bfloat16, torch.float16):
+    has_one_way = is_causal is None  # the kernel of CUDA reads all of its documents in the same direction
+    if HAS_VARLEN and has_one_way and segment.is_cuda and dtype in (torch.bfloat16, torch.float16):
         return _varlen(cu_seqlens(segment), reach, is_causal=config.is_causal)
     explicit = segment.device.type == "cpu" and dtype == torch.bfloat16 and length <= LONGEST_EXPLICIT_ROW
     attention = ExplicitAttention if explicit else FusedAttention
-    seen = visible(segment, is_causal=config.is_causal)
+    seen = visible(segment, is_causal=config.is_causal if is_causal is None else is_causal)
     everywhere = attention(additive(seen, dtype))
     if length <= reach + 1 or "local" not in config.layer_kinds:
         return {"global": everywhere, "local": everywhere}
@@ -150,9 +156,14 @@ def _varlen(bounds: Tensor, reach: int, *, is_causal: bool) -> Mapping[LayerKind
     return {"global": VarlenAttention(bounds, everything), "local": VarlenAttention(bounds, near)}
 
 
-def visible(segment: Tensor, *, is_causal: bool) -> Tensor:
-    """Return (R, L, L) bool: True where token i may see token j of ``segment`` (R, L)."""
+def visible(segment: Tensor, *, is_causal: bool | Tensor) -> Tensor:
+    """Return (R, L, L) bool: True where token i may see token j of ``segment`` (R, L).
+
+    ``is_causal`` says it of all rows, or (R,) of each.
+    """
     same = segment[:, :, None] == segment[:, None, :]
+    if isinstance(is_causal, Tensor):
+        return torch.where(is_causal[:, None, None], same.tril(), same)
     return same.tril() if is_causal else same
 
 

@@ -64,6 +64,8 @@ class EncoderConfig:
     max_position_embeddings: int
     initializer_range: float = 0.02
     is_causal: bool = False
+    predicts_next: bool = False
+    """Whether what is said at a place is of the token behind it, not of its own (clm, mntp, hybrid)."""
     local_attention: int = 128
     global_attn_every_n_layers: int = 1
     global_rope_theta: float = 160_000.0
@@ -117,6 +119,11 @@ class EncoderConfig:
     def longest_row(self) -> int:
         """Tokens of the longest row that was meant to be read."""
         return self.max_position_embeddings - self.position_offset
+
+    @property
+    def is_left_to_right(self) -> bool:
+        """Whether it is a causal language model: each token is told from what stands before it."""
+        return self.is_causal and self.predicts_next
 
     @property
     def layer_kinds(self) -> tuple[LayerKind, ...]:

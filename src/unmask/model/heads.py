@@ -62,7 +62,12 @@ class MaskedLM(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (M, V) at ``batch.asked``, the padding of that list included."""
         asked = self.model(  # (M, D): the vocabulary matmul dominates, so only the asked positions pay for it
-            batch.input_ids, batch.segment, batch.positions, batch.token_type_ids, places=batch.asked
+            batch.input_ids,
+            batch.segment,
+            batch.positions,
+            batch.token_type_ids,
+            places=batch.asked,
+            is_causal=batch.is_causal,
         )
         logits: Tensor = self.decoder(self.head(asked), self.model.embeddings.tok_embeddings.weight)
         return logits

@@ -71,24 +71,35 @@ def pseudo_losses(source: Source, symbols: Symbols) -> Floats:
 
 def causal_losses(source: Source, symbols: Symbols) -> Floats:
     """Return (N, L) what the best possible causal model loses at each symbol of whole texts (N, L), in nats."""
-    shown = source.emission.T[symbols]  # (N, L, S)
-    losses = np.empty(symbols.shape)
+    likely = np.take_along_axis(onward(source, symbols), symbols[..., None], 2)
+    return np.asarray(-np.log(likely[..., 0]))
+
+
+def onward(source: Source, symbols: Symbols) -> Floats:
+    """Return (N, L, V) how likely each symbol is at each place of texts (N, L), given those before it.
+
+    What is UNSEEN, as the empty places behind a short text are, says nothing.
+    """
+    spoken = _spoken(source, symbols)
+    found = np.empty((*symbols.shape, source.num_symbols))
     state = np.broadcast_to(source.initial, (len(symbols), len(source.initial)))
     for place in range(symbols.shape[1]):
-        joint = state * shown[:, place]
-        likely = joint.sum(1, keepdims=True)
-        losses[:, place] = -np.log(likely[:, 0])
-        state = (joint / likely) @ source.transition
-    return losses
+        found[:, place] = state @ source.emission
+        state = _normalised(state * spoken[:, place]) @ source.transition
+    return found
 
 
 def _state_likelihoods(source: Source, observed: Symbols, rule: EmissionRule) -> Floats:
     """Return (N, L, S) how likely what is seen at a context position is in each state."""
+    return _spoken(source, observed, trust=rule.context_trust, doubt=rule.context_doubt)
+
+
+def _spoken(source: Source, observed: Symbols, *, trust: float = 1.0, doubt: float = 0.0) -> Floats:
+    """Return (N, L, S) how likely what is ``observed`` (N, L) is in each state; 1 where it is none of the symbols."""
     extended = np.vstack([source.emission.T, np.zeros(len(source.initial))])  # the last for what the source never shows
     symbol = np.minimum(observed, source.num_symbols)
-    spoken = rule.context_doubt + rule.context_trust * extended[symbol]
-    foreign = symbol == source.num_symbols
-    return np.where(((observed == UNSEEN) | foreign)[..., None], 1.0, spoken)
+    is_none = (observed == UNSEEN) | (symbol == source.num_symbols)
+    return np.where(is_none[..., None], 1.0, doubt + trust * extended[symbol])
 
 
 def _leave_one_out(source: Source, likelihood: Floats) -> Floats:

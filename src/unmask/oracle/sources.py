@@ -102,6 +102,11 @@ def entropy_rate(source: Source) -> float | None:
     return float(-source.initial @ np.sum(rows * np.log(rows, where=rows > 0, out=np.zeros_like(rows)), 1))
 
 
+def pair_chances(source: Source) -> Floats:
+    """Return (V, V) how likely each symbol is with each other one behind it, anywhere in a text."""
+    return np.asarray((source.initial[:, None] * source.emission).T @ source.transition @ source.emission)
+
+
 def markov(num_symbols: int, chance: np.random.Generator) -> Source:
     """Return a chain with rows drawn at random: what stands beside a symbol says much about it."""
     return chain(_rows(num_symbols, num_symbols, chance))

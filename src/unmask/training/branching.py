@@ -86,15 +86,18 @@ def drop_what_came_after(run: RunDirectory) -> None:
 
 
 def branch_of(
-    run: RunDirectory, step: int | None, schedule: ScheduleSettings, masking_schedule: str, out: Path | None
+    run: RunDirectory, step: int | None, schedule: ScheduleSettings, hangs: str | None, out: Path | None
 ) -> Branch:
-    """Return the way on from ``run``, or from its checkpoint of ``step``. Raises RunError where there is none."""
+    """Return the way on from ``run``, or from its checkpoint of ``step``. Raises RunError where there is none.
+
+    ``hangs`` is what of the run hangs on its length, where something does.
+    """
     if out is not None:
         refuse_occupied(out)
     state = run.state
-    if masking_schedule != "constant":
+    if hangs is not None:
         raise RunError(
-            f"{run.path}: its rate of masking ({masking_schedule}) hangs on its length, so it can not be made longer; "
+            f"{run.path}: its {hangs} hangs on its length, so it can not be made longer; "
             f"start a new run from it with --init {run.path}"
         )
     if steps := state.get("averaged"):

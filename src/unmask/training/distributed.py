@@ -234,8 +234,8 @@ def joined() -> Iterator[Ranks]:
         yield ranks
     finally:
         dist.destroy_process_group()
-        # Torch's caches of dealt tensors keep gloo's threads. One that lets go of its last tensor while Python ends would
-        # end the process (pytorch 179291), so they are given the time to do so before.
+        # Torch's caches of dealt tensors keep gloo's threads. One that lets go of its last tensor while Python ends
+        # would bring the process down (pytorch 179291), so they are given the time to do so before.
         time.sleep(0.2)
 
 
