@@ -46,7 +46,13 @@ def write_models(folder: Path, *, graphs: Sequence[str] = ()) -> dict[str, Path]
 class Running:
     """A server while it runs."""
 
-    def __init__(self, models: Mapping[str, Path], *options: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Path],
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        python: str | Path = sys.executable,
+    ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -55,7 +61,7 @@ class Running:
         words = [f"{name}={where}" for name, where in models.items()]
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  # as long as the server
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "unmask", "serve", *words, "--port", str(self.port), *options],
+            [str(python), "-m", "unmask", "serve", *words, "--port", str(self.port), *options],
             stderr=self._said,
             env={**os.environ, **(environment or {})},
         )
@@ -90,6 +96,11 @@ class Running:
             return []
         found = [int(pid) for path in children.parent.parent.glob("*/children") for pid in path.read_text().split()]
         return [pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    def resident(self) -> list[float]:
+        """Return the megabytes that it and each of its workers hold."""
+        pages = [Path(f"/proc/{pid}/statm").read_text().split()[1] for pid in (self.process.pid, *self.workers())]
+        return [int(count) * os.sysconf("SC_PAGE_SIZE") / 1e6 for count in pages]
 
     def get(self, path: str) -> tuple[int, Any]:
         return self._ask(urllib.request.Request(self.url + path))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from huggingface_hub import InferenceClient
 from openai import OpenAI
+from tests.contract import keep
 from tests.serving import Running, write_models
 
 import unmask
@@ -214,6 +217,22 @@ def test_the_description_is_true(server: Running) -> None:
     for path, methods in described["paths"].items():
         if "post" in methods:
             assert set(methods["post"]["responses"]) >= {"400", "413", "415", "422", "429", "504"}, path
+
+
+def test_what_the_description_promises_is_kept(server: Running) -> None:
+    codes = keep(server, examples=3)
+    assert codes[200] > 20
+    assert codes[422] > 0
+
+
+def test_a_head_that_does_not_end_is_refused(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as link:
+        with suppress(ConnectionError):
+            for _ in range(20):
+                link.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * 65536)
+        with suppress(ConnectionError):
+            assert link.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert server.get("/livez")[0] == 200
 
 
 def test_too_long_is_cut_in_sight_or_read_in_pieces(models: dict[str, Path]) -> None:

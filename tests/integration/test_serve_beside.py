@@ -25,7 +25,8 @@ from unmask.serve.models import ServedModel
 from unmask.serve.refusals import Refused
 from unmask.serve.service import Service
 from unmask.serve.settings import ServeSettings
-from unmask.serve.shadow import KEPT, KEPT_SECONDS, Asked, Beside, Companion, _Spare, bests, companions
+from unmask.serve.shadow import KEPT, Asked, Beside, Companion, bests, companions
+from unmask.serve.spare import KEPT_SECONDS, Spare
 
 pytestmark = pytest.mark.slow  # starts processes again and again
 
@@ -212,14 +213,14 @@ def test_a_comparison_takes_a_batch_at_a_time_while_nobody_else_asks() -> None:
 
     workers = Workers(3)
     service: Any = SimpleNamespace(batcher=workers, settings=ServeSettings())
-    ticket, model = _Spare(service, time.monotonic()), SimpleNamespace(name="m:shadow")
+    ticket, model = Spare(service, time.monotonic()), SimpleNamespace(name="m:shadow")
     assert asyncio.run(ticket.answer(model, question())) == "done"  # type: ignore[arg-type]
     assert seen == [lengths]
     assert [[length_of(one) for one in batch] for batch in workers.given] == [[4, 4], [4], [20], [3]]
     assert ticket.seconds == 2.0
     service.batcher = Workers(float("inf"))
     with pytest.raises(Refused, match="nobody has time"):
-        asyncio.run(_Spare(service, time.monotonic() - KEPT_SECONDS).answer(model, question()))  # type: ignore[arg-type]
+        asyncio.run(Spare(service, time.monotonic() - KEPT_SECONDS).answer(model, question()))  # type: ignore[arg-type]
 
 
 def test_the_best_answers_are_found_in_every_shape() -> None:

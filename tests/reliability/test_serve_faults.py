@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,21 @@ def test_one_poisoned_text_fails_alone(tmp_path: Path) -> None:
         assert running.counted("unmask_worker_restarts_total") == 0
 
 
+def test_a_worker_that_has_no_memory_left_is_replaced_and_costs_no_request(tmp_path: Path) -> None:
+    """It may not take a page more; a text that is longer than all before it needs many."""
+    publish("modernbert", tmp_path, max_position_embeddings=2048)
+    with Running({"m": tmp_path}, "--workers", "1", "--engine", "torch", "--deadline-ms", "60000") as running:
+        load = Load(running)
+        until(lambda: len(load.codes) > 20, 20)
+        [worker] = running.workers()
+        size = int(Path(f"/proc/{worker}/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.prlimit(worker, resource.RLIMIT_AS, (size, size))
+        assert running.post("/embed", {"inputs": [f"{TEXT} " * 50] * 2})[0] == 200
+        assert worker not in running.workers()
+        assert set(load.end()) == {200}
+        assert "no memory is left" in running.stop()[1]
+
+
 def test_a_sigterm_under_load_loses_no_request(server: Running) -> None:
     load = Load(server)
     until(lambda: len(load.codes) > 20, 20)
@@ -143,25 +160,56 @@ def test_who_is_told_twice_ends_at_once(server: Running) -> None:
     assert server.workers() == []
 
 
-def test_silent_and_half_sent_requests_do_not_keep_others_waiting(server: Running) -> None:
-    def half_sent() -> socket.socket:
-        link = socket.create_connection(("127.0.0.1", server.port))
-        link.sendall(
-            b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{"
-        )
-        return link
+@contextmanager
+def few_files(soft: int) -> Iterator[None]:
+    """Let what is started here open ``soft`` files by itself, as systemd does, and this process as many as it may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
-    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(500)]
-    links = [half_sent() for _ in range(50)]
-    assert server.post("/embed", {"inputs": TEXT})[0] == 200
-    for link in links:
-        link.settimeout(20)
-    assert b" 408 " in links[0].recv(200)
-    for link in silent:
-        link.settimeout(20)
-    assert silent[0].recv(10) == b""
-    for link in (*silent, *links):
+
+def link_to(server: Running, said: bytes = b"") -> socket.socket:
+    """Return a connection on which ``said`` was sent."""
+    link = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    link.sendall(said)
+    return link
+
+
+def test_a_thousand_silent_and_half_sent_requests_keep_nobody_waiting(model: Path) -> None:
+    head = b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n"
+    whole = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
+    with few_files(512):
+        running = Running({"m": model}, "--workers", "1")
+    with running as server:
+        before = server.resident()[0]
+        silent = [link_to(server) for _ in range(1000)]
+        bodies, heads = ([link_to(server, said) for _ in range(50)] for said in (head + b"\r\n{", head))
+        again = link_to(server, whole)
+        assert b" 200 " in again.recv(1000)
+        again.sendall(head)  # a second request, of which the head does not end
+        assert server.post("/embed", {"inputs": TEXT})[0] == 200
+        assert b" 408 " in bodies[0].recv(200)
+        assert [link.recv(10) for link in (silent[0], silent[-1], heads[0], again)] == [b""] * 4
+        for link in (*silent, *bodies, *heads, again):
+            link.close()
+        assert server.post("/embed", {"inputs": TEXT})[0] == 200
+        assert server.resident()[0] < before + 20
+
+
+def test_a_head_without_an_end_is_refused(server: Running) -> None:
+    before = server.resident()[0]
+    for said in (b"GET / HTTP/1.1\r\nx: ", b"GET /"):
+        link = link_to(server, said)
+        with suppress(ConnectionError):
+            for _ in range(200):
+                link.sendall(b"a" * 1_000_000)
+        with suppress(ConnectionError):
+            assert link.recv(100)[:13] in (b"", b"HTTP/1.1 400 ")
         link.close()
+    assert server.resident()[0] < before + 20
     assert server.post("/embed", {"inputs": TEXT})[0] == 200
 
 
@@ -185,17 +233,13 @@ HOSTILE: list[bytes] = [
 
 
 def test_no_body_is_answered_with_an_error_of_ours(server: Running) -> None:
-    def resident() -> float:
-        text = Path(f"/proc/{server.process.pid}/status").read_text()
-        return int(text.split("VmRSS:")[1].split()[0]) / 1024
-
     assert server.post("/fill", {"inputs": "a [MASK]"})[0] == 200
     codes: list[Any] = []
     for path in ("/fill", "/embed", "/score", "/tokenize", "/similarity", "/", "/models/m", "/v1/embeddings"):
         codes += [server.post(path, body)[0] for body in HOSTILE]
-    before = resident()
+    before = server.resident()[0]
     for path in ("/fill", "/embed", "/", "/v1/embeddings"):
         codes += [server.post(path, body)[0] for body in HOSTILE]
     assert set(codes) <= {200, 400, 413, 422}
-    assert resident() < before + 60
+    assert server.resident()[0] < before + 60
     assert server.post("/embed", {"inputs": TEXT})[0] == 200

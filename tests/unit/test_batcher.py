@@ -242,3 +242,23 @@ def test_a_worker_that_dies_at_rest_is_given_nothing() -> None:
         assert (await job).answers == [5]
 
     run(work)
+
+
+def test_time_in_the_network_is_counted_once() -> None:
+    """Two windows in a batch, or two batches side by side, take no longer than the clock says."""
+
+    async def work() -> None:
+        batcher = Batcher(20, 10_000, Seen())
+        asked = time.monotonic()
+        job = asyncio.ensure_future(batcher.ask("m", windows(9, 9, 9, 9), soon()))
+        await asyncio.sleep(0.05)
+        for number in (0, 1):
+            batcher.worker_is_free(number, lambda _: None)
+        await asyncio.sleep(0.05)
+        batcher.worker_answered(0, [9, 9], 0.04)
+        await asyncio.sleep(0.01)
+        batcher.worker_answered(1, [9, 9], 0.05)
+        seconds = (await job).inference_seconds
+        assert 0.045 < seconds <= time.monotonic() - asked - 0.05
+
+    run(work)

@@ -55,8 +55,14 @@ class Job:
     waiting: int
     """Tokens of its windows that are still in the queue."""
     inference_seconds: float = 0.0
+    counted_until: float = 0.0
     queued_at: float = field(default_factory=time.monotonic)
     started_at: float | None = None
+
+    def count(self, seconds: float, now: float) -> None:
+        """Take note that the network worked on it for ``seconds`` until ``now``; at once in two workers counts once."""
+        self.inference_seconds += now - max(now - seconds, self.counted_until)
+        self.counted_until = now
 
 
 @dataclass(slots=True)
@@ -142,8 +148,10 @@ class Batcher:
         if failed and len(failed) == len(batch) > 1:  # one of them broke it for all
             self._again(batch)
             return
+        now = time.monotonic()
         for one, answer in zip(batch, answers, strict=True):
-            self._settle(one, answer, seconds)
+            one.job.count(seconds, now)
+            self._settle(one, answer)
 
     def _admit(self, tokens: int, deadline: float) -> None:
         if tokens > self.queue_tokens:
@@ -203,7 +211,7 @@ class Batcher:
             self.waiting_tokens += one.tokens
         self._give_out()
 
-    def _settle(self, one: Waiting, answer: Any, seconds: float) -> None:
+    def _settle(self, one: Waiting, answer: Any) -> None:
         job = one.job
         if job.done.done():
             return
@@ -211,7 +219,6 @@ class Batcher:
             job.done.set_exception(Refused("internal", "the network failed on this text"))
             return
         job.answers[one.place] = answer
-        job.inference_seconds += seconds
         job.left -= 1
         if job.left == 0:
             job.done.set_result(job.answers)

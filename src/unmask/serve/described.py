@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -42,10 +43,16 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def described(body: type[BaseModel] | None) -> dict[str, Any]:
-    """Return what OpenAPI says of a route that takes ``body``."""
+def described(path: str, body: type[BaseModel] | None) -> dict[str, Any]:
+    """Return what OpenAPI says of a route at ``path``, with names in braces, that takes ``body``."""
     schema = {"type": "object"} if body is None else _inlined(body.model_json_schema())
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in re.findall(r"{(\w+)}", path)
+        ],
+    }
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:

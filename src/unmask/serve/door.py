@@ -89,7 +89,7 @@ class Door:
         async def endpoint(request: Request) -> Response:
             return await self._through(request, path, body, handler)
 
-        app.post(path, summary=summary, openapi_extra=described(body), responses=RESPONSES)(endpoint)
+        app.post(path, summary=summary, openapi_extra=described(path, body), responses=RESPONSES)(endpoint)
 
     async def _through(self, request: Request, route: str, body: type[BaseModel] | None, handler: Handler) -> Response:
         ticket = Ticket(self.service, route, request_id(request))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from unmask.corpus.tokenizer import parse_tokenizer
 from unmask.errors import SettingError
 from unmask.inference.loading import chosen_engine
 from unmask.inference.predictor import Predictor
@@ -56,8 +55,6 @@ class ServedModel:
             Predictor(*parts, info) if self.found.task is None else TaskPredictor(*parts, self.found.task, info)
         )
         self.longest = self.found.config.longest_row if self.found.task is None else self.found.task.max_length
-        self._tokenizer = parse_tokenizer(self.found.tokenizer.to_str())
-        self._tokenizer.encode_special_tokens = self.task != "fill"
 
     @property
     def canary(self) -> list[Any]:
@@ -84,7 +81,7 @@ class ServedModel:
 
     def tokenized(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """Return the tokens of each text, special ones left out."""
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        encodings = self.predictor.tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [
             {"tokens": one.tokens, "ids": one.ids, "offsets": [list(pair) for pair in one.offsets]} for one in encodings
         ]
@@ -97,7 +94,7 @@ class ServedModel:
         room = self.longest - 2
         if len(text.encode("utf-8", "surrogatepass")) <= room:  # a token is a byte at least
             return [text], 0
-        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        offsets = self.predictor.tokenizer.encode(text, add_special_tokens=False).offsets
         if len(offsets) <= room:
             return [text], 0
         if too_long == "error":

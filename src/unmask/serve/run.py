@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from unmask.errors import CheckFailed, UserError
 from unmask.serve.service import Service
 
 IDLE_SECONDS: Final = 10.0
-"""After so long a connection that has asked nothing is closed."""
+"""After so long a connection that has asked nothing, or not to the end of its head, is closed."""
+
+HEAD_BYTES: Final = 64 * 1024
+"""So long a head may be, and what comes with the bytes that go over it."""
 
 
 class _Server(uvicorn.Server):
@@ -37,15 +42,37 @@ class _Server(uvicorn.Server):
         loop.call_soon_threadsafe(loop.call_later, self._service.settings.drain_seconds, self.give_up)
 
 
-class _Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever parser is installed
-    """Closes connections on which nothing is asked: they cost memory and say nothing."""
+class _Impatient(HttpToolsProtocol):
+    """Closes connections on which nothing is asked, or whose head does not end: they cost memory and say nothing."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._idle = self.loop.call_later(IDLE_SECONDS, self._close_if_silent)
+        self._head_bytes: int | None = 0  # None while a body is read
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_bytes is not None:
+            if self._head_bytes > HEAD_BYTES:
+                self.send_400_response("The head of the request is too large.")
+                return
+            self._head_bytes += len(data)
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._idle.cancel()
+        self._idle = self.loop.call_later(IDLE_SECONDS, self._close_if_silent)
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._idle.cancel()
+        self._head_bytes = None
+        super().on_headers_complete()
 
     def _close_if_silent(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        cycle: Any = self.cycle  # None until something is asked, whatever uvicorn's type says
+        is_waiting = cycle is None or cycle.response_complete
+        if is_waiting and not self.transport.is_closing():
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -53,11 +80,19 @@ class _Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichev
         super().connection_lost(exc)
 
 
+def _allow_connections() -> None:
+    """Let as many connections be open as the system grants: by itself it grants few, and each is a file."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS says that there is no limit, and keeps one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def run(app: FastAPI, service: Service, host: str, port: int) -> None:
     """Serve until a signal; every request that was taken is answered first.
 
     Raises UserError where the address can not be had, CheckFailed where workers die as fast as they are started.
     """
+    _allow_connections()
     config = uvicorn.Config(
         app,
         host=host,

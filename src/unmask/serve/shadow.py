@@ -12,17 +12,17 @@ import hashlib
 import re
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from prometheus_client import Counter, Summary
 
 from unmask.errors import ModelError, SettingError
-from unmask.inference.asks import length_of
 from unmask.serve.models import ServedModel
 from unmask.serve.refusals import Refused
 from unmask.serve.service import Service
+from unmask.serve.spare import Spare
 from unmask.serve.tasks import TASKS
 
 COMPARED: Final = ("fill", "classify", "tag", "answer")
@@ -31,11 +31,8 @@ COMPARED: Final = ("fill", "classify", "tag", "answer")
 KEPT: Final = 64
 """Comparisons that may wait; more are dropped."""
 
-KEPT_SECONDS: Final = 5.0
 LARGEST: Final = 32
 """Texts of a request that is compared; cutting more of them into tokens would hold up others."""
-
-IDLE_EVERY: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +165,7 @@ class Beside:
     async def _compared(self, one: _Comparison) -> None:
         companion, asked = one.companion, one.asked
         is_canary = companion.share is not None
-        other, ticket = one.served if is_canary else companion.model, _Spare(self._service, one.since)
+        other, ticket = one.served if is_canary else companion.model, Spare(self._service, one.since)
         body = read_by(one.served, other, asked.body)
         answer = await TASKS[asked.task].run(other, body, ticket, self._service.settings.too_long)
         sides = ((answer, ticket.seconds), (asked.answer, asked.seconds))
@@ -184,46 +181,6 @@ class Beside:
 
     def _count(self, companion: Companion, outcome: str) -> None:
         self._requests.labels(companion.name, companion.role, outcome).inc()
-
-
-class _Spare:
-    """A ticket that takes a batch at a time, and waits until nobody else has use of the workers."""
-
-    def __init__(self, service: Service, since: float) -> None:
-        self._service, self._until = service, since + KEPT_SECONDS
-        self.truncated_tokens, self.seconds = 0, 0.0
-
-    async def answer(self, model: ServedModel, question: Any) -> Any:
-        """Return the answer of ``model`` to ``question``. Raises Refused: 429 where there is no time for it."""
-        answers: list[Any] | None = None
-        while True:
-            try:
-                asks = next(question) if answers is None else question.send(answers)
-            except StopIteration as end:
-                return end.value
-            answers = []
-            for part in self._batches(asks):
-                answers += await self._idle_answers(model, part)
-
-    async def _idle_answers(self, model: ServedModel, asks: Sequence[Any]) -> list[Any]:
-        batcher = self._service.batcher
-        while not batcher.is_idle:
-            if time.monotonic() > self._until:
-                raise Refused("overloaded", "nobody has time for a comparison")
-            await asyncio.sleep(IDLE_EVERY)
-        job = await batcher.ask(model.name, asks, time.monotonic() + self._service.settings.deadline_seconds)
-        self.seconds += job.inference_seconds
-        return job.answers
-
-    def _batches(self, asks: Sequence[Any]) -> Iterator[list[Any]]:
-        batch: list[Any] = []
-        for one in asks:
-            if batch and sum(map(length_of, batch)) + length_of(one) > self._service.batcher.batch_tokens:
-                yield batch
-                batch = []
-            batch.append(one)
-        if batch:
-            yield batch
 
 
 def read_by(named: ServedModel, other: ServedModel, body: Any) -> Any:

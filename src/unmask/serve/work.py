@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -70,9 +71,22 @@ def _network(where: str, engine_name: str, threads: int) -> Callable[[Sequence[A
         try:
             return [_checked(one) for one in answers(engine, asks, ordinary)]
         except Exception as error:  # noqa: BLE001  # the edge of a process: those who wait must hear of it, whatever it is
-            return [Failed(f"{type(error).__name__}: {error}")] * len(asks)
+            why, is_starved = f"{type(error).__name__}: {error}", _is_starved(error)
+        if not is_starved:
+            return [Failed(why)] * len(asks)
+        if len(asks) == 1:
+            sys.exit(f"no memory is left to answer one text in; another process takes its place ({why})")
+        return [answer([ask])[0] for ask in asks]
 
     return answer
+
+
+def _is_starved(error: Exception) -> bool:
+    """Say whether memory ran out; torch and onnxruntime have no class of error for that, and all of them say alloc.
+
+    A window alone is bounded, so it is this process that has no room left, and not the text that is too large.
+    """
+    return isinstance(error, MemoryError) or "alloc" in str(error)
 
 
 def _checked(answer: Any) -> Any:
