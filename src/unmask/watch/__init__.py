@@ -1,0 +1,1 @@
+"""What the traffic of a model looks like, kept without its text; alarms, diagnosis and gates over it."""
