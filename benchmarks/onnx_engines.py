@@ -143,6 +143,10 @@ class Alone:
         """See Engine."""
         return np.concatenate([self._engine.logits([one], [place]) for one, place in zip(windows, asked, strict=True)])
 
+    def logits_at(self, windows: Sequence[Ids], asked: Sequence[Ids]) -> Any:
+        """See Engine."""
+        return self._engine.logits_at(windows, asked)
+
     def states(self, windows: Sequence[Ids]) -> Any:
         """See Engine."""
         return self._engine.states(windows)

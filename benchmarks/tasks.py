@@ -25,7 +25,7 @@ from unmask.corpus.directory import open_corpus
 from unmask.corpus.docstring_tasks import docstring_task
 from unmask.finetuning.cells import Cell, Cells
 from unmask.finetuning.curve import drawn
-from unmask.finetuning.fit import Job, fresh_model, job_of
+from unmask.finetuning.fit import Job, from_scratch, job_of
 from unmask.finetuning.settings import FinetuneSettings
 from unmask.inference.resolve import Resolved, resolve
 from unmask.stats import bootstrap, hierarchical, paired_difference
@@ -123,7 +123,7 @@ def nested(encoders: list[Resolved], split: Split, settings: FinetuneSettings, c
     arms: dict[str, list[list[Cell]]] = {"pretrained": [], "scratch": []}
     for outer, found in enumerate(encoders):
         job = job_for("tag", found, split, settings)
-        bases = {"pretrained": job.base, "scratch": fresh_model(found, 1000 + outer)}
+        bases = {"pretrained": job.base, "scratch": from_scratch(job, 1000 + outer).base}
         for arm, base in bases.items():
             made = []
             for inner in range(FINETUNE_SEEDS):
@@ -161,7 +161,7 @@ def public(name: str, found: Resolved, folder: Path, settings: FinetuneSettings,
         chosen = drawn(job, min(count, len(job.train)), 0)
         figures: dict[str, Any] = {}
         tables = {}
-        for arm, base in {"pretrained": job.base, "scratch": fresh_model(found, 1000)}.items():
+        for arm, base in {"pretrained": job.base, "scratch": from_scratch(job, 1000).base}.items():
             cell = cells.make(f"{name}-{arm}-{count}", partial(replace, chosen, base=base), split[2], lambda _: None)
             tables[arm] = cell
             headline = cell.headline

@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 from unmask.cli.planning import PretrainSettings
 from unmask.finetuning.settings import FinetuneSettings
 from unmask.settings import Settings, range_in_words
+from unmask.watch.alarms import AlarmSettings
+from unmask.watch.policy import GatePolicy
 
 PAGE = Path(__file__).with_name("settings.md")
 
@@ -54,13 +56,26 @@ FINETUNING = """\
 `unmask finetune` has groups of its own under the same names, with other defaults.
 """
 
+GATE = """\
+# The policy of a gate
+
+`unmask gate --policy gate.yaml` reads these groups; [the gate](gate.md) says what each criterion is.
+"""
+
+ALARMS = """\
+# Settings of alarms
+
+`unmask watch baseline` takes them and keeps them in the baseline; [the page on alarms](watch.md) says what they mean.
+"""
+
 
 def page() -> str:
     """Return the text of docs/settings.md."""
-    recipe, tasks = PretrainSettings(), FinetuneSettings()
+    recipe, tasks, policy = PretrainSettings(), FinetuneSettings(), GatePolicy()
     groups = (_group(name, getattr(recipe, name)) for name in PretrainSettings.model_fields)
     of_tasks = (_group(name, getattr(tasks, name), " of fine-tuning") for name in FinetuneSettings.model_fields)
-    return "\n".join([HEAD, *groups, FINETUNING, *of_tasks])
+    of_gate = (_group(name, getattr(policy, name), " of a gate") for name in GatePolicy.model_fields)
+    return "\n".join([HEAD, *groups, FINETUNING, *of_tasks, GATE, *of_gate, ALARMS, _group("alarms", AlarmSettings())])
 
 
 def _group(name: str, group: Settings, of: str = "") -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unmask.batch import Rows
+    from unmask.cli.compare import compare
     from unmask.cli.corpus import build_corpus
     from unmask.cli.evaluate import evaluate
     from unmask.cli.export import export
@@ -35,6 +36,7 @@ __all__ = [
     "UserError",
     "__version__",
     "build_corpus",
+    "compare",
     "evaluate",
     "export",
     "finetune",
@@ -53,6 +55,7 @@ _FRONT_DOOR = {
     "TaskPredictor": "unmask.inference.task_predictor",
     "UserError": "unmask.errors",
     "build_corpus": "unmask.cli.corpus",
+    "compare": "unmask.cli.compare",
     "evaluate": "unmask.cli.evaluate",
     "export": "unmask.cli.export",
     "finetune": "unmask.cli.finetune",

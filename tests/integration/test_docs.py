@@ -20,10 +20,12 @@ from unmask.finetuning.settings import FinetuneSettings
 from unmask.model.config import PRESETS
 from unmask.runs import RunDirectory
 from unmask.settings import Settings
+from unmask.watch.policy import GatePolicy
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-TASKS = [f"{name}.md" for name in "corpus masking pretrain resume evaluate report finetune suites python".split()]
+FOLLOWED = "corpus masking pretrain resume evaluate report finetune objectives suites python"
+TASKS = [f"{name}.md" for name in FOLLOWED.split()]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *sorted(DOCS.glob("*.md"))]
 RECIPE = "recipe.yaml"
 MISSPELT = "model.preest"  # on purpose
@@ -109,7 +111,7 @@ def known(prefix: str, group: type[Settings]) -> Iterator[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_setting_and_every_link_that_a_page_names_is_there(page: Path) -> None:
-    recipes = (PretrainSettings, FinetuneSettings)
+    recipes = (PretrainSettings, FinetuneSettings, GatePolicy)
     text, settings = page.read_text(encoding="utf-8"), {name for recipe in recipes for name in known("", recipe)}
     groups = "|".join(dict.fromkeys(name for recipe in recipes for name in recipe.model_fields))
     named = set(re.findall(rf"(?<![\w/.])(?:{groups})(?:\.[a-z_]+)+(?=[=`\":])", text))

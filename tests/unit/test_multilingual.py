@@ -145,6 +145,13 @@ class AnyAnswer:
     def logits(self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[int]) -> npt.NDArray[np.float32]:
         return np.random.default_rng(0).normal(size=(len(windows), self.size)).astype(np.float32)
 
+    def logits_at(
+        self, windows: Sequence[npt.NDArray[np.int32]], asked: Sequence[npt.NDArray[np.int32]]
+    ) -> list[npt.NDArray[np.float32]]:
+        return [
+            self.logits([window] * len(places), places.tolist()) for window, places in zip(windows, asked, strict=True)
+        ]
+
     def states(self, windows: Sequence[npt.NDArray[np.int32]]) -> list[npt.NDArray[np.float32]]:
         return [np.ones((len(window), self.hidden_size), np.float32) for window in windows]
 

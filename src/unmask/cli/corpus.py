@@ -19,7 +19,7 @@ from unmask.corpus.build import build_corpus as build_directory
 from unmask.corpus.directory import Corpus, open_corpus
 from unmask.corpus.segment import spaceless_share
 from unmask.corpus.tokenizer import TokenizerSettings
-from unmask.errors import DataError, SettingError, did_you_mean
+from unmask.errors import DataError, RunError, SettingError, did_you_mean
 from unmask.settings import Changes, Settings, read_settings
 
 Where = str | PathLike[str]
@@ -171,6 +171,16 @@ def training_corpus(run: Path, recorded: Mapping[str, str]) -> Corpus:
     if not path.exists():
         raise DataError(path, f"is gone, and {run} was trained on it; bring it back (or evaluate with --corpus DIR)")
     return open_corpus(path)
+
+
+def same_corpus(run: Path, recorded: Mapping[str, str]) -> Corpus:
+    """Return the same. Raises RunError where it is another one now than ``run`` was started on."""
+    corpus = training_corpus(run, recorded)
+    if corpus.fingerprint != recorded["fingerprint"]:
+        raise RunError(
+            f"{corpus.directory}: is not the corpus that {run} was started on; bring that one back or start anew"
+        )
+    return corpus
 
 
 def parse_words(words: Sequence[str]) -> tuple[list[Source], CorpusRecipe]:

@@ -23,8 +23,8 @@ from unmask.corpus.docstring_tasks import docstring_task
 from unmask.corpus.docstrings import SOURCE
 from unmask.evaluation.masked import FROZEN_MASKING, FROZEN_SEED, evaluation_object
 from unmask.finetuning.cells import Cells
-from unmask.finetuning.curve import Curve, fill_cells, summary
-from unmask.finetuning.fit import fresh_model, job_of
+from unmask.finetuning.curve import Curve, Start, fill_cells, summary
+from unmask.finetuning.fit import from_scratch, job_of
 from unmask.finetuning.settings import FinetuneSettings
 from unmask.inference.resolve import resolve
 from unmask.masking.mask import mask_rows
@@ -125,7 +125,7 @@ def sketch(corpus: Corpus, run: RunDirectory, progress: Report) -> dict[str, Any
     settings = read_settings(FinetuneSettings, overrides={"training.eval_every": 100})
     found = resolve(run.path)
     job = job_of(found, "tag", train, development, settings)
-    arms = {"pretrained": lambda _: job.base, "scratch": lambda seed: fresh_model(found, seed)}
+    arms: dict[str, Start] = {"pretrained": lambda job, _: job, "scratch": from_scratch}
     curve = Curve(job=job, held_out=test, arms=arms, counts=SKETCHED, seeds=2)
     cells = run.path / "sketch"
     found_curve = {"task": "tag", **summary(curve, fill_cells(curve, Cells(cells), progress))}

@@ -12,17 +12,24 @@ from unmask.cli.terminal import Terminal, duration, rate
 
 def print_figures(terminal: Terminal, mlm: dict[str, Any]) -> None:
     """Print the table of cross entropies beside the unigram line, and what became of the gap between them."""
+    is_hidden = hides(mlm["cross_entropy"])
     rows = [
         (name, in_brackets(mlm["cross_entropy"][name]), in_brackets(mlm["unigram"][name]))
-        for name in ("masked", "random", "kept", "all")
+        for name in (("masked", "random", "kept", "all") if is_hidden else ("all",))
     ]
     terminal.table(["held-out, in nats", "cross entropy", "unigram line"], rows)
     if mlm["gap"] is not None:
         right = mlm["accuracy"]["masked"]
-        terminal.result(f"At [MASK] the model is {_gap_in_words(mlm['gap'])};")
+        where = "At [MASK]" if is_hidden else "Reading from left to right"
+        terminal.result(f"{where} the model is {_gap_in_words(mlm['gap'])};")
         terminal.result(
             f"the right token is first for {right['1']['value']:.1%}, among five for {right['5']['value']:.1%}."
         )
+
+
+def hides(by_kind: dict[str, Any]) -> bool:
+    """Say whether tokens were hidden; a model that reads from left to right has one kind of position."""
+    return not (by_kind.get("random") is None and by_kind.get("kept") is None)
 
 
 def print_forgotten(terminal: Terminal, evaluation: dict[str, Any]) -> None:
@@ -50,7 +57,10 @@ def _gap_in_words(gap: dict[str, Any]) -> str:
 
 
 def print_task(terminal: Terminal, evaluation: dict[str, Any]) -> None:
-    """Print what a fine-tuning reached beside floors and controls, or a label curve."""
+    """Print what a fine-tuning reached beside floors and controls, or a label curve, or a comparison."""
+    if "comparison" in evaluation:
+        print_comparison(terminal, evaluation["comparison"])
+        return
     if "curve" in evaluation:
         _print_curve(terminal, evaluation["curve"])
         return
@@ -85,6 +95,32 @@ def _print_curve(terminal: Terminal, curve: dict[str, Any]) -> None:
         terminal.result(f"{name}: {in_brackets(difference)}, p {difference['p_holm']:.3f} (Holm)")
 
 
+def print_comparison(terminal: Terminal, comparison: dict[str, Any]) -> None:
+    """Print what each arm reached and costs, and the verdict."""
+    arms, counts = comparison["arms"], [str(count) for count in comparison["counts"]]
+    columns = [f"{comparison['figure']} by labels", *(f"{int(count):,}" for count in counts)]
+    quality = comparison["quality"]
+    terminal.table(
+        columns,
+        [(arm["short"], *(in_brackets(quality[name][count]) for count in counts)) for name, arm in arms.items()],
+    )
+    rows = [
+        (
+            arm["short"],
+            duration(arm["pretraining"]["seconds"]) if arm["pretraining"] else "",
+            duration(arm["finetuning"]["seconds"]),
+            f"{arm['serving']['parameters']:,}" if arm["serving"] else "",
+            f"{arm['serving']['milliseconds']:.1f}" if arm["serving"] else "",
+            rate(arm["serving"]["tokens_per_second"], "tok") if arm["serving"] else "",
+        )
+        for arm in arms.values()
+    ]
+    terminal.table(["cost", "pre-training", "fine-tuning", "weights", "ms a text", "speed"], rows)
+    terminal.title(comparison["verdict"]["title"])
+    for sentence in comparison["verdict"]["sentences"]:
+        terminal.result(sentence)
+
+
 def progress_of(line: dict[str, Any], max_steps: int) -> tuple[str, int, int, str]:
     """Return the stage, the step, the steps in all and the words that a line of telemetry is shown as."""
     step = line["step"]
@@ -92,13 +128,16 @@ def progress_of(line: dict[str, Any], max_steps: int) -> tuple[str, int, int, st
     match line["kind"]:
         case "train":
             losses = " ".join(
-                f"{name} {line[name]:.2f}" for name in ("masked", "random", "kept") if line[name] is not None
+                f"{name} {line[name]:.2f}"
+                for name in ("masked", "random", "kept", "next")
+                if line.get(name) is not None
             )
             used = f" ({line['utilisation']:.0%} of peak)" if "utilisation" in line else ""
             speed = f"{rate(line['tokens_per_second'], 'tok')}{used}"
             return "training", step, max_steps, f"{losses}  {speed}{_held(line)}  {duration(left)} left"
         case "evaluation":
-            words = f"held-out [MASK] {line['masked']:.3f}, unigram {line['unigram']['masked']:.3f}"
+            where = "[MASK]" if hides(line) else "next token"
+            words = f"held-out {where} {line['masked']:.3f}, unigram {line['unigram']['masked']:.3f}"
             return "training", step, max_steps, words
         case _:
             return "training", step, max_steps, f"{line['kind']} at step {step}"

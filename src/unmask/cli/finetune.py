@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from unmask.cli.figures import print_task
+from unmask.cli.labelled import fields_of
 from unmask.cli.planning import seeded
 from unmask.cli.task_runs import Work, curve, load_work, resumed, single
 from unmask.cli.terminal import JsonFlag, QuietFlag, Report, SeedOption, Terminal, progress_for
@@ -61,7 +62,7 @@ def finetune_command(
         settings=changes,
         labels=labels,
         seeds=seeds,
-        fields=dict(_pair(word) for word in field or ()),
+        fields=fields_of(field),
         controls=controls,
         resume=resume,
         progress=not quiet,
@@ -135,10 +136,3 @@ def _sorted_words(words: list[str]) -> tuple[str | None, str | None, list[str]]:
         if len(found) > 1:
             raise SettingError(f"one {what} at most, got {', '.join(found)}; settings are written group.key=value")
     return models[0] if models else None, recipes[0] if recipes else None, changes
-
-
-def _pair(word: str) -> tuple[str, str]:
-    ours, equals, theirs = word.partition("=")
-    if not equals or not ours or not theirs:
-        raise SettingError(f"--field must be OURS=THEIRS, as in label=category, got {word!r}")
-    return ours, theirs

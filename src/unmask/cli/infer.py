@@ -16,12 +16,15 @@ from unmask.corpus.readers import read_documents
 from unmask.corpus.refusals import Refusals
 from unmask.errors import DataError
 from unmask.inference.loading import load
+from unmask.inference.resolved import Attention
 
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL)]
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="A file with a text a line, .jsonl, .csv ... or - for standard input.")
 ]
 TEXTS_AT_ONCE = 256
+
+ONE_WAY = "This model reads from left to right: what stands behind [MASK] was not looked at."
 
 
 def fill(
@@ -36,12 +39,15 @@ def fill(
 ) -> None:
     """Say what a model expects under [MASK]."""
     terminal = Terminal(json=json, quiet=quiet)
-    [answer] = load(model).fill([text], top_k=top_k, targets=targets.split(",") if targets else None)
+    loaded = load(model)
+    [answer] = loaded.fill([text], top_k=top_k, targets=targets.split(",") if targets else None)
     terminal.emit({"text": text, "fills": answer})
     for number, best in enumerate(answer if isinstance(answer[0], list) else [answer], start=1):
         title = f"mask {number}" if isinstance(answer[0], list) else ""
         rows = [(f"{choice['score']:.1%}", choice["token_str"], choice["sequence"]) for choice in best]
         terminal.table([title or "chance", "token", "text"], rows, words=3)
+    if loaded.info["model"]["is_causal"]:
+        terminal.say(ONE_WAY)
     terminal.next_step(f"unmask score {model} FILE")
 
 
@@ -63,6 +69,9 @@ def embed(
     model: ModelArgument,
     file: FileArgument,
     out: Annotated[Path, typer.Option(help="The .npy file to write: float32, a row for every text.")],
+    attention: Annotated[
+        Attention, typer.Option(help="What a token sees: as in training, what stands before it, or all.")
+    ] = "trained",
     json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
@@ -71,7 +80,7 @@ def embed(
     if out.suffix != ".npy":
         raise DataError(out, "vectors are written as .npy; give a name that ends so")
     files.refuse_unwritable(out)
-    predictor = load(model)
+    predictor = load(model, attention=attention)
     vectors = np.concatenate([predictor.embed(texts) for texts in in_groups(file)])
     with files.answered(out):
         out.parent.mkdir(parents=True, exist_ok=True)

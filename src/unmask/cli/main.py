@@ -45,13 +45,22 @@ COMMANDS = {
     "finetune": Command(
         "unmask.cli.finetune", "Fine-tune a model to a task, beside floors and controls", "finetune_command"
     ),
+    "compare": Command(
+        "unmask.cli.compare", "Set pre-training beside its alternatives, and say what to do", "compare_command"
+    ),
     "predict": Command("unmask.cli.predict", "Say what a fine-tuned model makes of every row of a file"),
     "limit": Command("unmask.cli.limit", "Train on a source whose best possible loss is known, down to it"),
     "fill": Command("unmask.cli.infer", "Say what a model expects under [MASK]"),
     "score": Command("unmask.cli.infer", "Score how expected each text is"),
     "embed": Command("unmask.cli.infer", "Turn texts into vectors"),
+    "generate": Command("unmask.cli.generate", "Draw texts from a model, by the way that its training suits"),
     "export": Command("unmask.cli.export", "Write a model as others read it, held against it first", "export_command"),
     "serve": Command("unmask.cli.serve", "Answer over HTTP with one model or several"),
+    "diagnose": Command(
+        "unmask.cli.diagnose", "Say what to make of a figure, and what would raise it", "diagnose_command"
+    ),
+    "gate": Command("unmask.cli.gate", "Let a model pass that is no worse than another, for CI", "gate_command"),
+    "watch": Command("unmask.cli.watch", "Keep signals of a model's traffic, and hear when it changes"),
     "runs": Command("unmask.cli.runs", "List, show and compare runs"),
     "doctor": Command("unmask.cli.doctor", "Say what works on this machine, and what to do where it does not"),
 }

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from unmask.cli.terminal import Terminal
 from unmask.errors import DataError
 from unmask.serve.settings import ServeSettings
+from unmask.watch.settings import WatchSettings
 
-DEFAULT = ServeSettings()
+DEFAULT, WATCH = ServeSettings(), WatchSettings()
 
 
 def serve(
@@ -47,10 +48,22 @@ def serve(
     api_keys: Annotated[
         Path | None, typer.Option(help="A file with a key a line; without it everybody may ask.")
     ] = None,
+    watch: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep signals of the traffic in DIR.")] = None,
+    watch_sample: Annotated[
+        str, typer.Option(metavar="SHARE%", help="Texts that networks are asked about once more, in idle time.")
+    ] = "1%",
+    watch_base: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The language model that the models came from, for the sample.")
+    ] = None,
+    watch_texts: Annotated[bool, typer.Option(help="Keep the texts too.")] = WATCH.texts,
+    watch_days: Annotated[float, typer.Option(min=0.01, help="How long signals are kept.")] = WATCH.days,
+    watch_megabytes: Annotated[float, typer.Option(min=1, help="How much room signals may take.")] = WATCH.megabytes,
 ) -> None:
     """Answer over HTTP with one model or several."""
+    from unmask.cli.watching import base_model, listener, share_of
     from unmask.report.manual_page import render_manual
     from unmask.report.serve_page import render_serve
+    from unmask.report.traffic_page import render_traffic
     from unmask.serve.app import create_app
     from unmask.serve.models import served_models
     from unmask.serve.run import run
@@ -71,15 +84,18 @@ def serve(
     )
     served = served_models(models, engine)
     beside = companions(shadow or [], canary or [], served, engine)
-    service = Service(served, settings, [one.model for one in beside])
-    keys = _keys(api_keys)
-    Terminal().say(f"{service.num_workers} workers of {settings.threads} threads, http://{host}:{port}")
-    run(
-        create_app(service, api_keys=keys, companions=beside, home=render_serve, manual=render_manual),
-        service,
-        host,
-        port,
+    frozen = base_model(watch_base if watch else None)
+    service = Service(served, settings, [*(one.model for one in beside), *frozen])
+    kept = WatchSettings(
+        sample=share_of("--watch-sample", watch_sample), texts=watch_texts, days=watch_days, megabytes=watch_megabytes
     )
+    asked = [*served.values(), *(one.model for one in beside)]
+    live = listener(watch, kept, service, asked, frozen) if watch else None
+    keys = _keys(api_keys)
+    signals = f", signals in {watch}" if watch else ""
+    Terminal().say(f"{service.num_workers} workers of {settings.threads} threads, http://{host}:{port}{signals}")
+    pages: dict[str, Any] = {"home": render_serve, "manual": render_manual, "watched": render_traffic}
+    run(create_app(service, api_keys=keys, companions=beside, listener=live, **pages), service, host, port)
 
 
 def _keys(file: Path | None) -> list[str]:

@@ -28,6 +28,14 @@ def _likelihood(terminal: Terminal, found: dict[str, Any]) -> None:
     terminal.result("No probability of the text: not to be put beside a causal model's figures.")
 
 
+def _text(terminal: Terminal, found: dict[str, Any]) -> None:
+    what = "exactly" if found["is_exact"] else "at most (the bound of diffusion)"
+    rows = [(what, in_brackets(found["bits_per_character"]), in_brackets(found["nats_per_token"]))]
+    if found["entropy"] is not None:
+        rows.append(("the source of the text", "", in_brackets(found["entropy"])))
+    terminal.table(["", "bits a character", "nats a token"], rows, title=f"{found['documents']:,} texts as wholes")
+
+
 def _minimal_pairs(terminal: Terminal, found: dict[str, Any]) -> None:
     scorers = list(found["accuracy"])
     group = next((name for name in SHOWN_GROUPS if f"by_{name}" in found), None)
@@ -72,6 +80,7 @@ def _share(figure: dict[str, Any]) -> str:
 
 _SHOW = {
     "likelihood": _likelihood,
+    "text": _text,
     "minimal_pairs": _minimal_pairs,
     "calibration": _calibration,
     "robustness": _robustness,

@@ -22,6 +22,7 @@ from unmask.cli.terminal import Report
 from unmask.corpus.directory import Corpus, open_corpus
 from unmask.corpus.documents import document_id
 from unmask.errors import DataError, ModelError, SettingError, did_you_mean
+from unmask.evaluation.bound import text_likelihood
 from unmask.evaluation.calibration import calibration
 from unmask.evaluation.corruption import CORRUPTIONS, Kind
 from unmask.evaluation.likelihood import Told, likelihood
@@ -117,6 +118,13 @@ def _likelihood(work: Work) -> dict[str, Any]:
     return {"likelihood": likelihood(work.predictor().score, documents, work.hears("likelihood"))}
 
 
+def _text(work: Work) -> dict[str, Any]:
+    require_same_tokenizer(work.found, work.corpus)
+    model = read_model(work.found)
+    require_head(model)
+    return {"text": text_likelihood(model, work.corpus, work.documents or FEW_DOCUMENTS, work.split)}
+
+
 def _minimal_pairs(work: Work) -> dict[str, Any]:
     path = work.require_file("minimal-pairs", "jsonl with sentence_good and sentence_bad (and UID, linguistics_term)")
     pairs = read_pairs(path, work.documents or FEW_DOCUMENTS)
@@ -139,13 +147,15 @@ def _calibration(work: Work) -> dict[str, Any]:
     require_same_tokenizer(work.found, corpus)
     model = read_model(work.found)
     require_head(model)
-    frozen = freeze(corpus, work.documents or DOCUMENTS, work.split)
+    frozen = freeze(corpus, work.documents or DOCUMENTS, work.split, config=work.found.config)
     return {"calibration": {**calibration(model, frozen), "fingerprint": frozen.fingerprint}}
 
 
 def _robustness(work: Work) -> dict[str, Any]:
     if work.found.task is not None:
         return {"robustness": _task_robustness(work)}
+    if work.found.config.is_left_to_right:
+        raise ModelError(f"{work.found.origin['path']}: reads from left to right, and robustness hides words in texts")
     model, longest = read_model(work.found), work.longest()
     require_head(model)
     measure = MaskedRobustness(
@@ -185,6 +195,7 @@ def _memorisation(work: Work) -> dict[str, Any]:
 SUITES: dict[str, Callable[[Work], dict[str, Any]]] = {
     "mlm": _mlm,
     "likelihood": _likelihood,
+    "text": _text,
     "minimal-pairs": _minimal_pairs,
     "calibration": _calibration,
     "robustness": _robustness,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from unmask.cli.terminal import Report, duration, rate
 from unmask.errors import RunError, Stopped
 from unmask.evaluation.masked import evaluation_object
 from unmask.finetuning.cells import Cells
-from unmask.finetuning.curve import Base, Curve, fill_cells, parse_counts, seconds_of, summary
+from unmask.finetuning.curve import Curve, Start, fill_cells, parse_counts, seconds_of, summary
 from unmask.finetuning.finish import figures, finished, floor_figures, trust
-from unmask.finetuning.fit import Job, described, fit, fresh_model, job_of, refit, refuse_other_examples
+from unmask.finetuning.fit import Job, described, fit, from_scratch, job_of, refit, refuse_other_examples
 from unmask.finetuning.held_out import HeldOut
 from unmask.finetuning.probe import PROBED, probe
 from unmask.finetuning.settings import FinetuneSettings
@@ -104,7 +104,7 @@ def single(out: Path, loaded: Loaded, told: Report) -> RunDirectory:
 def _finish(run: RunDirectory, loaded: Loaded, told: Report) -> RunDirectory:
     """Measure a trained run beside floors and controls, and write evaluation and report."""
     job, held_out = loaded.job, loaded.held_out
-    with run.exclusive(), _resumable(run):
+    with run.exclusive(), resumable(run):
         predictor, development = finished(run, job)
         block = predictor.block
         is_tested = loaded.work.test is not None
@@ -143,7 +143,7 @@ def _controls(run: RunDirectory, loaded: Loaded, told: Report) -> dict[str, Mapp
     cells, job = Cells(run.path / "controls"), loaded.job
     seed = job.settings.training.seed
     jobs: dict[str, Callable[[], Job]] = {
-        SCRATCH: lambda: replace(job, base=fresh_model(loaded.found, seed)),
+        SCRATCH: lambda: from_scratch(job, seed),
         SHUFFLED: lambda: replace(job, train=shuffled_labels(job.train, seed)),
     }
     return {
@@ -175,7 +175,7 @@ def curve(out: Path, loaded: Loaded, told: Report) -> RunDirectory:
 def _grown(run: RunDirectory, loaded: Loaded, told: Report) -> RunDirectory:
     """Fill the cells of a curve that are missing, and write its figures and report."""
     work, job = loaded.work, loaded.job
-    arms: dict[str, Base] = {PRETRAINED: lambda _: job.base, SCRATCH: partial(fresh_model, loaded.found)}
+    arms: dict[str, Start] = {PRETRAINED: lambda job, _: job, SCRATCH: from_scratch}
     asked = Curve(
         job=job,
         held_out=loaded.held_out,
@@ -183,7 +183,7 @@ def _grown(run: RunDirectory, loaded: Loaded, told: Report) -> RunDirectory:
         counts=parse_counts(work.labels or "all", len(job.train)),
         seeds=work.seeds,
     )
-    with run.exclusive(), _resumable(run):
+    with run.exclusive(), resumable(run):
         cells = len(arms) * len(asked.counts) * asked.seeds
         told("plan", cells, cells, f"{cells} fine-tunings, about {duration(seconds_of(asked))}")
         found = fill_cells(asked, Cells(run.path / "cells"), told)
@@ -196,13 +196,13 @@ def _grown(run: RunDirectory, loaded: Loaded, told: Report) -> RunDirectory:
 
 
 @contextmanager
-def _resumable(run: RunDirectory) -> Iterator[None]:
-    """Answer a stop inside with how to go on with the whole."""
+def resumable(run: RunDirectory, command: str = "finetune") -> Iterator[None]:
+    """Answer a stop inside with how to go on with the whole, which ``command`` has begun."""
     try:
         yield
     except (Stopped, KeyboardInterrupt):
         run.update(status="stopped")
-        raise Stopped(f"stopped; go on with: unmask finetune --resume {run.path}") from None
+        raise Stopped(f"stopped; go on with: unmask {command} --resume {run.path}") from None
 
 
 def _listener(told: Report, run: Path, stage: str = "fine-tuning") -> Callable[[dict[str, Any]], None]:

@@ -23,6 +23,9 @@ from unmask.runs import RunDirectory
 from unmask.tasks.metrics import COMBINES
 from unmask.training.telemetry import Listener
 
+_SECONDS = "seconds"
+"""What the file of a cell calls how long it learned; figures have a number before their name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -30,6 +33,8 @@ class Cell:
 
     per_item: dict[str, npt.NDArray[np.float64]]
     """The headline first; (N, K) each."""
+    seconds: float
+    """How long it learned."""
 
     @property
     def headline(self) -> str:
@@ -54,13 +59,14 @@ class Cells:
         if not path.is_file():
             return None
         tensors = load_file(path)
-        return Cell({key.partition(" ")[2]: tensors[key] for key in sorted(tensors)})
+        seconds = float(tensors.pop(_SECONDS)[0])
+        return Cell({key.partition(" ")[2]: tensors[key] for key in sorted(tensors)}, seconds)
 
     def put(self, name: str, cell: Cell) -> None:
         """Keep a cell."""
         self.folder.mkdir(parents=True, exist_ok=True)
         ordered = {f"{place} {key}": value for place, (key, value) in enumerate(cell.per_item.items())}
-        files.write_tensors(self._path(name), ordered)
+        files.write_tensors(self._path(name), {**ordered, _SECONDS: np.array([cell.seconds])})
 
     def make(self, name: str, job: Callable[[], Job], held_out: list[Any], listener: Listener) -> Cell:
         """Return the cell ``name``, fine-tuned now or on from where it was stopped, unless it is there already."""
@@ -74,7 +80,7 @@ class Cells:
             run = fit(made, aside, listener)
         predictor, _ = finished(run, made)
         outcome = HeldOut(held_out, predictor).outcome(predictor)
-        cell = Cell({metric.name: metric.per_item for metric in outcome.metrics})
+        cell = Cell({metric.name: metric.per_item for metric in outcome.metrics}, run.state["seconds"])
         self.put(name, cell)
         shutil.rmtree(aside)
         return cell

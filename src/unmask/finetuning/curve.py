@@ -18,14 +18,13 @@ from unmask.errors import DataError, SettingError
 from unmask.finetuning.cells import Cell, Cells
 from unmask.finetuning.fit import Job, planned
 from unmask.finetuning.settings import steps_for
-from unmask.model.heads import MaskedLM
 from unmask.stats import Figure, hierarchical, holm, paired_difference, permutation_p
 from unmask.tasks.floors import floors
 from unmask.tasks.metrics import COMBINES
 from unmask.training.loop import trial_steps
 
-Base = Callable[[int], MaskedLM]
-"""From a seed to the network that an arm starts from: the same for all, or a fresh one from that seed."""
+Start = Callable[[Job, int], Job]
+"""From a job and a seed to the same job, begun with the network of an arm: the same for all seeds, or a fresh one."""
 
 Told = Callable[[str, int, int, str], None]
 """Progress: stage, cells done, cells in all, words."""
@@ -42,9 +41,9 @@ class Curve:
     """What is compared."""
 
     job: Job
-    """With all training examples; its base is not looked at."""
+    """With all training examples; what its network is, each arm says."""
     held_out: list[Any]
-    arms: Mapping[str, Base]
+    arms: Mapping[str, Start]
     """The first is the one that the others are compared with."""
     counts: Sequence[int]
     seeds: int
@@ -81,18 +80,18 @@ def seconds_of(curve: Curve) -> float:
 
     Texts that take several windows take longer.
     """
-    base = next(iter(curve.arms.values()))(0)
-    job = replace(drawn(curve.job, max(curve.counts), 0), base=base)
+    start = next(iter(curve.arms.values()))
+    job = start(drawn(curve.job, max(curve.counts), 0), 0)
     plan = planned(job)
     run_step = trial_steps(plan)
     run_step(0)
-    start = time.perf_counter()
+    began = time.perf_counter()
     for number in range(1, 4):
         run_step(number)
-    step = (time.perf_counter() - start) / 3
-    start = time.perf_counter()
+    step = (time.perf_counter() - began) / 3
+    began = time.perf_counter()
     plan.evaluate(plan.model)
-    evaluation = time.perf_counter() - start
+    evaluation = time.perf_counter() - began
     evaluations = _EVALUATIONS + len(curve.held_out) / len(curve.job.development)
     steps = sum(steps_for(count, curve.job.settings.training) for count in curve.counts)
     cells = len(curve.arms) * curve.seeds
@@ -107,18 +106,13 @@ def fill_cells(curve: Curve, cells: Cells, told: Told) -> dict[str, dict[int, li
     for seed in range(curve.seeds):
         for count in curve.counts:
             job = drawn(curve.job, count, seed)
-            for arm, base in curve.arms.items():
-                from_base = partial(_from, job, base, seed)
-                made = cells.make(f"{arm}-{count}-{seed}", from_base, curve.held_out, lambda _: None)
+            for arm, start in curve.arms.items():
+                made = cells.make(f"{arm}-{count}-{seed}", partial(start, job, seed), curve.held_out, lambda _: None)
                 found[arm][count].append(made)
                 done += 1
                 words = f"{arm}, {count:,} labels, seed {seed}: {made.headline} {made.value(made.headline):.3f}"
                 told("fine-tuning", done, total, words)
     return found
-
-
-def _from(job: Job, base: Base, seed: int) -> Job:
-    return replace(job, base=base(seed))
 
 
 def summary(curve: Curve, found: Mapping[str, Mapping[int, Sequence[Cell]]]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from unmask.finetuning.data import TaskData, prepare
 from unmask.finetuning.held_out import HeldOut
 from unmask.finetuning.objectives import OBJECTIVES
 from unmask.finetuning.settings import FinetuneSettings, rate_for, scales_of, steps_for
-from unmask.inference.resolved import Resolved
+from unmask.inference.resolved import Resolved, read_as
 from unmask.inference.task_predictor import TaskPredictor
 from unmask.inference.torch_engine import read_model
 from unmask.inference.torch_tasks import TorchTaskEngine
@@ -62,7 +62,7 @@ def job_of(
 ) -> Job:
     """Return the fine-tuning of the pre-trained ``found`` to a task. Raises ModelError where it was fine-tuned."""
     return Job(
-        base=read_model(found),
+        base=read_model(read_as(found, settings.task.attention)),
         tokenizer=found.tokenizer,
         vocabulary=found.vocabulary,
         origin=found.origin,
@@ -95,9 +95,9 @@ def new_block(name: TaskName, train: Sequence[Any], settings: FinetuneSettings, 
     )
 
 
-def fresh_model(found: Resolved, seed: int) -> MaskedLM:
-    """Return the network of ``found`` with first weights of ``seed``: what it would be without pre-training."""
-    return new_masked_lm(found.config, torch.Generator().manual_seed(seed))
+def from_scratch(job: Job, seed: int) -> Job:
+    """Return ``job`` with first weights of ``seed`` in its network: what it would be without pre-training."""
+    return replace(job, base=new_masked_lm(job.base.config, torch.Generator().manual_seed(seed)))
 
 
 def digest_of(examples: Sequence[Any]) -> str:
@@ -124,7 +124,7 @@ def fit(job: Job, out: Path, listener: Listener, **more: Any) -> RunDirectory:
         examples={"train": described(job.train), "development": described(job.development)},
         model={
             "parameters": sum(parameter.numel() for parameter in plan.model.parameters()),
-            "config": asdict(job.base.config),
+            "config": asdict(replace(job.base.config, predicts_next=False)),  # a task is told at its own places
         },
         **more,
     )

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
+from unmask.inference.resolved import Attention
 from unmask.settings import Count, OpenShare, Positive, Settings
 from unmask.training.loop import LoopSettings
 from unmask.training.optim import OptimizerSettings, ScheduleSettings
@@ -40,6 +41,8 @@ class TaskSettings(Settings):
     pooling: Literal["mean", "cls"] | None = None
     """What stands for a text: the mean of its tokens' states, or the state of [CLS]. Where it is not given, the mean;
     for classify on BERT [CLS], the only one that its published head reads."""
+    attention: Attention = "trained"
+    """Which tokens a token sees: trained is those that it saw in pre-training, causal those before it, both all."""
     class_weights: Literal["equal", "balanced"] = "equal"
     """Whether rare classes weigh more in the loss, in inverse proportion to how often they occur."""
     risk: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -21,6 +21,23 @@ _SCHEDULES = {
 }
 
 
+_OBJECTIVES = {
+    "mlm": "masked language modelling",
+    "clm": "causal language modelling",
+    "mntp": "masked next token prediction",
+    "hybrid": "causal language modelling in some rows, masked next token prediction in the others",
+    "clm_then_mlm": "causal language modelling, then masked language modelling",
+    "diffusion": "masked diffusion",
+}
+
+
+_BY_THEMSELVES = {
+    "clm": "nothing: each token is told from those before it",
+    "diffusion": "tokens, each document at a rate of its own between 0 and 100\u202f%, all shown as the mask token",
+}
+"""Objectives that do not look at the rates of masking, and what they hide."""
+
+
 def recipe(data: RunData) -> Table:
     """Return how a run was trained: what is known of it, a row each."""
     rows = [(name, made) for name, make in _ROWS.items() if (made := make(data))]
@@ -30,11 +47,13 @@ def recipe(data: RunData) -> Table:
 def _objective(data: RunData) -> str:
     if data.run.get("kind") != "pretrain":
         return ""
-    return "masked language modelling" if at(data.settings, "objective", "name") == "mlm" else ""
+    return _OBJECTIVES.get(str(at(data.settings, "objective", "name")), "")
 
 
 def _hidden(data: RunData) -> str:
-    chosen = at(data.settings, "masking")
+    objective, chosen = at(data.settings, "objective", "name"), at(data.settings, "masking")
+    if objective in _BY_THEMSELVES:
+        return _BY_THEMSELVES[str(objective)]
     first, last = number(at(chosen, "mlm_probability")), number(at(chosen, "final_probability"))
     if first is None:
         return ""
@@ -47,6 +66,8 @@ def _hidden(data: RunData) -> str:
 
 
 def _shown(data: RunData) -> str:
+    if at(data.settings, "objective", "name") in _BY_THEMSELVES:
+        return ""
     chosen = at(data.settings, "masking")
     masked, drawn = number(at(chosen, "mask_replace_prob")), number(at(chosen, "random_replace_prob"))
     if masked is None or drawn is None:

@@ -46,10 +46,17 @@ def learning_curve(metrics: Sequence[Json], evaluation: Json | None) -> Section:
     found = lines(metrics, "evaluation")
     blocks: list[Block] = _final(at(evaluation, "mlm"))
     if found:
-        text = (
+        hidden = (
             "Measured on the same held-out passages with the same hidden tokens every time, whatever the run trained "
             "with. The figure that counts is at [MASK] positions. Where a random token was put, the encoder must also "
-            "notice that it is wrong. At kept tokens the answer is in plain sight. The unigram line is what a guesser "
+            "notice that it is wrong. At kept tokens the answer is in plain sight. "
+        )
+        onward = (
+            "The model reads from left to right. It is asked for the tokens that are hidden from others, in the same "
+            "held-out passages; nothing is hidden from it, and it sees what stands before each. "
+        )
+        text = (
+            f"{onward if at(evaluation, 'frozen', 'is_hidden') is False else hidden}The unigram line is what a guesser "
             "reaches who knows only how often each token occurs. On the way only part of the held-out documents is "
             "looked at, so the end of a curve and the final evaluation differ a little."
         )
@@ -70,6 +77,7 @@ def _curve(found: Sequence[Json], limit: Figure | None) -> Chart:
     series = [
         Series(label=name, x=x, y=[number(line.get(name)) for line in found], colour=f"series-{place}", markers=True)
         for place, name in enumerate(CATEGORIES, start=1)
+        if any(number(line.get(name)) is not None for line in found)
     ]
     unigram = number(at(found[-1], "unigram", "masked"))
     levels = [Level("unigram", unigram)] if unigram is not None else []

@@ -29,6 +29,7 @@ from unmask.report.html import (
     render_page,
 )
 from unmask.report.learning import learning_curve
+from unmask.report.limit_text import as_likelihood
 
 FOOTER = (
     "Figures in square brackets are intervals of 95\u202f%. This page is one file, holds no scripts and loads nothing."
@@ -249,6 +250,7 @@ def _not_for() -> Section:
 
 _SECTIONS: dict[str, Callable[[Json], Section]] = {
     "likelihood": _likelihood,
+    "text": as_likelihood,
     "minimal_pairs": _minimal_pairs,
     "calibration": _calibration,
     "robustness": _robustness,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unmask.report.html import Details, Json, Section, Table, at, plain
+from unmask.report.html import Details, Json, Section, Table, at, flat, plain
 
 TASKS = {
     "classify": "Classification of texts",
@@ -54,12 +54,7 @@ def capital(text: str) -> str:
 
 def recipe(run: Json, settings: Json) -> Section:
     """Return the section with all settings and files."""
-    rows = [
-        (f"{group}.{name}", plain(value))
-        for group, values in settings.items()
-        if isinstance(values, Mapping)
-        for name, value in values.items()
-    ]
+    rows = flat(settings)
     work = at(run, "work")
     rows += [(str(name), plain(value)) for name, value in (work.items() if isinstance(work, Mapping) else ())]
     table = Table("Settings and files", ("", "value"), rows, words=2)

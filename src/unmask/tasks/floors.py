@@ -75,35 +75,46 @@ def _classify(
     majority = np.zeros_like(true)
     share = learned.mean(0)
     majority[:, (share >= 0.5) if block.multi_label else [int(share.argmax())]] = True
-    found = {"majority": majority, "tfidf": _bag_of_words(block, train, learned, held_out)}
+    found = {"majority": majority, "tfidf": BagOfWords(block, train).labels(held_out)}
     return {name: classification(labels, true, multi_label=block.multi_label) for name, labels in found.items()}
 
 
-def _bag_of_words(
-    block: TaskBlock, train: Sequence[ClassifyExample], learned: Truth, held_out: Sequence[ClassifyExample]
-) -> Truth:
-    """Return (N, C) what TF-IDF and logistic regression say."""
-    words, other = _features([_joined(example) for example in train], [_joined(example) for example in held_out])
-    if block.multi_label:
-        columns = [_fitted(words, column.astype(int)).predict(other).astype(bool) for column in learned.T]
-        return np.stack(columns, 1)
-    found = _fitted(words, learned.argmax(1)).predict(other)
-    return np.asarray(np.arange(learned.shape[1]) == found[:, None])
+class BagOfWords:
+    """TF-IDF and logistic regression: what says a label without a network."""
+
+    def __init__(self, block: TaskBlock, train: Sequence[ClassifyExample]) -> None:
+        """Learn from ``train``."""
+        self._block, self._words = block, _words()
+        features = self._words.fit_transform([_joined(example) for example in train]).tocsr()
+        learned = block.table([example.labels for example in train])
+        truths = [column.astype(int) for column in learned.T] if block.multi_label else [learned.argmax(1)]
+        self._fits = [_fitted(features, truth) for truth in truths]
+
+    @property
+    def num_parameters(self) -> int:
+        """How many weights there are; a fit that had nothing to tell apart has none."""
+        return sum(fit.coef_.size + fit.intercept_.size for fit in self._fits if hasattr(fit, "coef_"))
+
+    def labels(self, examples: Sequence[ClassifyExample]) -> Truth:
+        """Return (N, C) which labels ``examples`` get."""
+        features = self._words.transform([_joined(example) for example in examples]).tocsr()
+        found = np.stack([fit.predict(features) for fit in self._fits], 1)
+        return found.astype(bool) if self._block.multi_label else np.arange(len(self._block.labels)) == found
 
 
 def _joined(example: ClassifyExample) -> str:
     return example.text if example.text_pair is None else f"{example.text}\n{example.text_pair}"
 
 
-def _features(train: Sequence[str], held_out: Sequence[str]) -> tuple[Any, Any]:
+def _words() -> Any:
+    """Return what makes features of texts: words, pairs of them, and pieces of them."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_union
 
-    both = make_union(
+    return make_union(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_TOKEN.pattern),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
     )
-    return both.fit_transform(train).tocsr(), both.transform(held_out).tocsr()
 
 
 def _fitted(features: Any, labels: npt.NDArray[np.integer]) -> Any:
@@ -192,7 +203,7 @@ def _embed(_: TaskBlock, train: Sequence[EmbedExample], held_out: Sequence[Embed
 
     known = [text for example in train for text in (example.sentence1, example.sentence2)]
     texts = [text for example in held_out for text in (example.sentence1, example.sentence2)]
-    vectors = normalize(_features(known, texts)[1])
+    vectors = normalize(_words().fit(known).transform(texts).tocsr())
     one, two = vectors[0::2], vectors[1::2]
     scores = [example.score for example in held_out]
     if None not in scores:
