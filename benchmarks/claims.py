@@ -156,15 +156,13 @@ def pretrained(name: str, seed: int, corpus: Corpus, work: Path, threads: int) -
     if (out / "run.json").is_file():
         run = RunDirectory(out)
         return run if run.state["status"] == "finished" else unmask.pretrain(resume=out, progress=False)
-    base, own = (
-        read_settings(
-            PretrainSettings, overrides={**RECIPE, **RECIPES[one], "training.seed": seed, "training.threads": threads}
-        )
-        for one in ("base", name)
-    )
-    steps = round(STEPS * step_flops(corpus, base) / step_flops(corpus, own))
+    changes = {
+        one: {**RECIPE, **RECIPES[one], "training.seed": seed, "training.threads": threads} for one in ("base", name)
+    }
+    base, own = (step_flops(corpus, read_settings(PretrainSettings, overrides=changes[one])) for one in ("base", name))
     out.parent.mkdir(parents=True, exist_ok=True)
-    return unmask.pretrain(corpus.directory, out, settings=own.plain(), budget=f"{steps}steps", progress=False)
+    budget = f"{round(STEPS * base / own)}steps"
+    return unmask.pretrain(corpus.directory, out, settings=changes[name], budget=budget, progress=False)
 
 
 def jobs_of(name: str, seed: int, corpus: Corpus, work: Path, settings: FinetuneSettings) -> dict[str, Job]:

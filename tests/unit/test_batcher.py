@@ -146,6 +146,85 @@ def test_what_would_come_too_late_is_refused_at_the_door() -> None:
     run(work)
 
 
+class Slow:
+    """A worker that never answers; what it was given is looked at."""
+
+    def __init__(self, batcher: Batcher, number: int = 0) -> None:
+        self.given: list[list[int]] = []
+        self.free = lambda: batcher.worker_is_free(number, self.give)
+        self.free()
+
+    def give(self, batch: Batch) -> None:
+        self.given.append([len(ask.window) for ask in batch.asks])
+
+
+def test_what_runs_is_waited_for_too() -> None:
+    async def work() -> None:
+        batcher = Batcher(1000, 10_000, Seen())
+        batcher.tokens_per_second = 100.0
+        Slow(batcher)
+        running = asyncio.ensure_future(batcher.ask("m", windows(300), soon(5)))
+        await asyncio.sleep(0)
+        assert batcher.waiting_tokens == 0
+        assert 2.9 < batcher.expected_wait() <= 3.0
+        await asyncio.sleep(0.1)
+        assert batcher.expected_wait() < 2.91
+        with pytest.raises(Refused, match="too much waits"):
+            await batcher.ask("m", windows(50), soon(3))
+        running.cancel()
+
+    run(work)
+
+
+def test_a_batch_takes_no_longer_than_others_may_wait_behind_it() -> None:
+    async def work() -> None:
+        batcher = Batcher(1000, 10_000, Seen())
+        batcher.tokens_per_second, batcher.num_workers = 400.0, 2
+        jobs = [asyncio.ensure_future(batcher.ask("m", windows(20), soon())) for _ in range(8)]
+        await asyncio.sleep(0)
+        slow = Slow(batcher)
+        assert slow.given == [[20, 20]]  # 200 tokens a second, for a quarter of a second
+        for job in jobs:
+            job.cancel()
+
+    run(work)
+
+
+def test_what_can_not_be_done_in_time_any_more_takes_no_time_of_others() -> None:
+    async def work() -> None:
+        seen = Seen()
+        batcher = Batcher(1000, 10_000, seen)
+        slow = Slow(batcher)
+        first, late, last = (
+            asyncio.ensure_future(batcher.ask("m", windows(n), soon(seconds)))
+            for n, seconds in ((20, 5), (60, 0.5), (40, 5))
+        )
+        await asyncio.sleep(0)
+        batcher.tokens_per_second = 100.0
+        second = Slow(batcher, 1)
+        with pytest.raises(Refused) as refused:
+            await late
+        assert second.given == [[40]]
+        assert (refused.value.kind, seen.why) == ("deadline", ["deadline"])
+        assert slow.given == [[20]]
+        assert batcher.waiting_tokens == 0
+        for job in (first, last):
+            job.cancel()
+
+    run(work)
+
+
+def test_a_slow_start_does_not_shut_the_door_for_ever() -> None:
+    async def work() -> None:
+        batcher = Batcher(64, 10_000, Seen())
+        Player(batcher)
+        batcher.tokens_per_second = 0.1
+        assert (await batcher.ask("m", windows(50), soon(1))).answers == [50]
+        assert batcher.tokens_per_second > 100
+
+    run(work)
+
+
 def test_the_deadline_is_kept_in_the_queue_and_its_work_is_dropped() -> None:
     async def work() -> None:
         seen = Seen()

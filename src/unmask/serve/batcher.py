@@ -1,8 +1,8 @@
 """What waits and what goes next: bounded by tokens, in batches of near lengths, dropped when nobody waits for it.
 
 Runs in the event loop alone, so nothing in here is locked. What bites: the time that a request may take runs while it
-waits; what can not be done in time is refused at the door, since an answer that comes too late costs as much as one in
-time.
+waits; what can not be done in time is refused at the door, or dropped once that is sure, since an answer that comes too
+late costs as much as one in time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from unmask.serve.workers import Batch, is_failure
 
 MOST_PADDING: Final = 0.2
 """Share of a batch that may be padding."""
+
+BATCH_SECONDS: Final = 0.25
+"""A batch is no more than a worker does in so long: who waits behind it would wait for all of it."""
 
 LOOKED_AT: Final = 512
 """Windows from the head of the queue that a batch is chosen from."""
@@ -77,6 +80,15 @@ class Waiting:
     alone: bool = False
 
 
+@dataclass(slots=True)
+class Running:
+    """A batch that a worker has."""
+
+    batch: list[Waiting]
+    tokens: int
+    since: float
+
+
 class Batcher:
     """The queue in front of the workers."""
 
@@ -88,7 +100,7 @@ class Batcher:
         self.num_workers = 1
         self._queue: deque[Waiting] = deque()
         self._free: list[tuple[int, Callable[[Batch], None]]] = []
-        self._running: dict[int, list[Waiting]] = {}
+        self._running: dict[int, Running] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -114,14 +126,18 @@ class Batcher:
                 await job.done
         except TimeoutError:
             self._observer.dropped("deadline")
-            raise Refused("deadline", "not answered in time; it was dropped") from None
+            raise _late() from None
         finally:
             self._forget(job)
         return job
 
     def expected_wait(self) -> float:
-        """Return how many seconds what waits now will take."""
-        return 0.0 if self.tokens_per_second is None else self.waiting_tokens / self.tokens_per_second
+        """Return how many seconds what waits now will take, and what runs will still take."""
+        if self.tokens_per_second is None:
+            return 0.0
+        now, rate = time.monotonic(), self.tokens_per_second / self.num_workers
+        left = sum(max(0.0, one.tokens - (now - one.since) * rate) for one in self._running.values())
+        return (self.waiting_tokens + left) / self.tokens_per_second
 
     def worker_is_free(self, number: int, give: Callable[[Batch], None]) -> None:
         """Take note that the worker ``number`` waits for a batch, which ``give`` hands to it."""
@@ -131,13 +147,15 @@ class Batcher:
     def worker_is_gone(self, number: int) -> None:
         """Take back what the worker ``number`` was given, and give it nothing more."""
         self._free = [(one, give) for one, give in self._free if one != number]
-        self._again(self._running.pop(number, []))
+        if (running := self._running.pop(number, None)) is not None:
+            self._again(running.batch)
 
     def worker_answered(self, number: int, answers: list[Any], seconds: float) -> None:
         """Settle what the worker ``number`` was given."""
-        batch = self._running.pop(number, [])
-        tokens = sum(one.tokens for one in batch)
-        if batch and seconds > 0:
+        if (running := self._running.pop(number, None)) is None:
+            return
+        batch, tokens = running.batch, running.tokens
+        if seconds > 0:
             rate = tokens / seconds * self.num_workers
             self.tokens_per_second = (
                 rate if self.tokens_per_second is None else 0.9 * self.tokens_per_second + 0.1 * rate
@@ -159,6 +177,8 @@ class Batcher:
                 "too_large",
                 f"the request has {tokens:,} tokens, {self.queue_tokens:,} may wait in all; send less at a time",
             )
+        if self.is_idle:  # whatever was measured before: without work it would never be measured again
+            return
         wait = self.expected_wait()
         over = self.waiting_tokens + tokens - self.queue_tokens
         own = tokens / self.tokens_per_second if self.tokens_per_second else 0.0
@@ -175,20 +195,23 @@ class Batcher:
             for one in batch:
                 if one.job.started_at is None:
                     one.job.started_at = now
-            self._running[number] = batch
             tokens = sum(one.tokens for one in batch)
+            self._running[number] = Running(batch, tokens, now)
             rate = (self.tokens_per_second or 0.0) / self.num_workers
             patience = max(LEAST_PATIENCE_SECONDS, PATIENCE * tokens / rate) if rate else 60.0
             give(Batch(batch[0].job.model, [one.ask for one in batch], patience))
 
     def _next(self) -> list[Waiting]:
         """Take a batch from the queue: the window that waits longest, and those near its length."""
+        rate, most = (self.tokens_per_second or 0.0) / self.num_workers, self.batch_tokens
         head: list[Waiting] = []
         while self._queue and len(head) < LOOKED_AT:
             one = self._queue.popleft()
+            if rate and self._running and time.monotonic() + one.tokens / rate > one.job.deadline:
+                self._drop(one.job)
             if not one.job.done.done():
                 head.append(one)
-        batch = _near_the_first(head, self.batch_tokens)
+        batch = _near_the_first(head, min(most, int(rate * BATCH_SECONDS)) if rate else most)
         taken = set(map(id, batch))
         self._queue.extendleft(one for one in reversed(head) if id(one) not in taken)
         for one in batch:
@@ -223,6 +246,12 @@ class Batcher:
         if job.left == 0:
             job.done.set_result(job.answers)
 
+    def _drop(self, job: Job) -> None:
+        """Refuse what can not be done in time any more: the time of the network is for those who can be answered."""
+        if not job.done.done():
+            self._observer.dropped("deadline")
+            job.done.set_exception(_late())
+
     def _forget(self, job: Job) -> None:
         """Let go of what still waits of ``job``: whoever waited for it has an answer, or is gone."""
         self.waiting_tokens -= job.waiting
@@ -231,6 +260,10 @@ class Batcher:
             job.done.cancel()
         if len(self._queue) > 2 * LOOKED_AT and self.waiting_tokens == 0:
             self._queue.clear()
+
+
+def _late() -> Refused:
+    return Refused("deadline", "not answered in time; it was dropped")
 
 
 def _near_the_first(head: list[Waiting], most_tokens: int) -> list[Waiting]:
