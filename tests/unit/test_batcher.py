@@ -151,8 +151,7 @@ class Slow:
 
     def __init__(self, batcher: Batcher, number: int = 0) -> None:
         self.given: list[list[int]] = []
-        self.free = lambda: batcher.worker_is_free(number, self.give)
-        self.free()
+        batcher.worker_is_free(number, self.give)
 
     def give(self, batch: Batch) -> None:
         self.given.append([len(ask.window) for ask in batch.asks])
