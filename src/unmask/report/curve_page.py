@@ -81,6 +81,11 @@ def _curve_chart(curve: object, name: str) -> Chart:
                     markers=True,
                 )
             )
+    return by_labels(name, x, series)
+
+
+def by_labels(name: str, counts: Sequence[float], series: Sequence[Series]) -> Chart:
+    """Return the chart of a figure, called ``name``, against the number of labelled examples."""
     return line_chart(
         "labels",
         title=f"{capital(name)} on held-out examples, by the number of labelled ones",
@@ -88,7 +93,7 @@ def _curve_chart(curve: object, name: str) -> Chart:
         x_label="labelled examples",
         y_label=name,
         series=series,
-        counts=x,
+        counts=counts,
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from unmask.report.charts import Chart, Series, line_chart
+from unmask.report.charts import Chart, Series
+from unmask.report.curve_page import by_labels
 from unmask.report.html import (
     ABSENT,
     Block,
@@ -155,15 +156,7 @@ def _chart(found: object, name: str) -> Chart:
                 markers=True,
             )
         )
-    return line_chart(
-        "labels",
-        title=f"{capital(name)} on held-out examples, by the number of labelled ones",
-        description="; ".join(f"{one.label}: {', '.join(decimals(value) for value in one.y)}" for one in series),
-        x_label="labelled examples",
-        y_label=name,
-        series=series,
-        counts=x,
-    )
+    return by_labels(name, x, series)
 
 
 def _difference(found: object, name: str) -> Section:
