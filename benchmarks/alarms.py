@@ -194,7 +194,7 @@ def one_reference(kind: str, rows: int, months: int, seed: int, *, anytime: bool
         "shifts": {},
     }
     if anytime:
-        found["anytime"] = first_of_bets(baseline, sums, start[:ANYTIME_DAYS])
+        found["anytime"] = first_of_bets(baseline, sums.take(slice(ANYTIME_DAYS)), start[:ANYTIME_DAYS])
     looked = min(LOOKED_FOR, healthy)
     for name, shift in SHIFTS.items():
         moved = window_of(chance, kind, [one[:looked] for one in later[0]], later[1][:looked], days, shift)

@@ -169,4 +169,8 @@ def _shown(signal: Mapping[str, Any]) -> tuple[str, str]:
         return f"{label[:12]} {before[label]:.0%}", f"{now[label]:.0%}"
     if signal["kind"] == "vector":
         return f"{count(before['measured'])} texts", f"{count(now['measured'])} texts"
-    return tuple("" if one["mean"] is None else f"{one['mean']:.4g}" for one in (before, now))  # type: ignore[return-value]  # of two
+    return _mean(before), _mean(now)
+
+
+def _mean(signal: Mapping[str, Any]) -> str:
+    return "" if signal["mean"] is None else f"{signal['mean']:.4g}"
