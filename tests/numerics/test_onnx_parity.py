@@ -260,6 +260,27 @@ def bytes_of_weights(path: Path) -> int:
     return sum(len(one.raw_data) for one in onnx.load(path).graph.initializer)
 
 
+def test_memory_of_small_batches_is_kept_and_that_of_large_ones_given_back(tmp_path: Path) -> None:
+    wide = {**SMALL, **SHAPES["bert"], "intermediate_size": 1024, "num_hidden_layers": 1}
+    export_graph(model_of(EncoderConfig(**wide)), tmp_path / "model.onnx")
+    code = f"""if True:
+        import numpy as np
+        from pathlib import Path
+        from unmask.inference.onnx_engine import OnnxEngine
+        from unmask.model.config import EncoderConfig
+        engine = OnnxEngine(Path({str(tmp_path / "model.onnx")!r}), EncoderConfig(**{wide!r}), threads=1)
+
+        def held(rows):
+            engine.logits([np.ones({LONGEST}, np.int32)] * rows, [0] * rows)
+            return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
+
+        before = held(16)
+        print(*(held(rows) - before for rows in (16, 16, 128, 16)))
+    """
+    small, again, large, behind = map(float, subprocess.check_output([sys.executable, "-c", code]).split())
+    assert max(abs(small), abs(again), abs(large), abs(behind)) < 25  # 128 rows take more than 60 while they run
+
+
 def test_nothing_tells_where_a_graph_was_made(export: Export, in_bits: Path) -> None:
     model, path = export("modernbert")
     for file in (path, in_bits):

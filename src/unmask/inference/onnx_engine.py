@@ -31,6 +31,10 @@ Ints = npt.NDArray[np.int64]
 
 _NOTHING: Final = np.empty(0, np.int64)
 
+_KEPT_PLACES: Final = 1024
+"""Memory that batches of so many places take, padding included, is kept for the next one; what larger ones take is
+given back, since the reserve that onnxruntime keeps is that of the largest batch ever seen."""
+
 
 class OnnxEngine:
     """A graph on this machine's processor: of a language model, or of a task."""
@@ -38,10 +42,9 @@ class OnnxEngine:
     def __init__(self, path: Path, config: EncoderConfig, task: TaskBlock | None = None, threads: int = 0) -> None:
         """Open the graph at ``path``, on ``threads`` threads or (0) on as many as pay here.
 
-        Memory is given back after each call: the reserve that onnxruntime would keep is that of the largest batch ever
-        seen, and it was no faster. Raises ModelError where the file is no such graph, MissingExtra.
+        Raises ModelError where the file is no such graph, MissingExtra.
         """
-        self._session = _open(path, threads or usable_threads())
+        self._session, self._giving_back = _open(path, threads or usable_threads())
         self.hidden_size, self.max_length, self._pad_id = config.hidden_size, config.longest_row, config.pad_id
         self._vocab_size, self._task = config.vocab_size, task
         self._require(path, *_needs(task))
@@ -69,7 +72,7 @@ class OnnxEngine:
             feed = self._feed([windows[n] for n in group])
             length = feed[IDS].shape[1]
             places = np.concatenate([row * length + asked[n].astype(np.int64) for row, n in enumerate(group)])
-            [found] = self._session.run([LOGITS], {**feed, ASKED: places})
+            [found] = self._run([LOGITS], {**feed, ASKED: places})
             ends = np.cumsum([len(asked[n]) for n in group])[:-1]
             for n, part in zip(group, np.split(found, ends), strict=True):
                 rows[n] = part
@@ -80,7 +83,7 @@ class OnnxEngine:
         states: list[Floats] = [np.empty(0, np.float32)] * len(windows)
         for group in in_groups([len(window) for window in windows]):
             feed = self._feed([windows[n] for n in group])
-            [found] = self._session.run([STATES], {**feed, ASKED: _NOTHING, KEPT: np.flatnonzero(feed[MASK])})
+            [found] = self._run([STATES], {**feed, ASKED: _NOTHING, KEPT: np.flatnonzero(feed[MASK])})
             ends = np.cumsum([0, *(len(windows[n]) for n in group)])
             for n, (begin, end) in zip(group, pairwise(ends), strict=True):
                 states[n] = found[begin:end]
@@ -95,7 +98,7 @@ class OnnxEngine:
             feed = self._feed([window.input_ids for window in chosen])
             if self._reads_types:
                 feed[TYPES] = _padded([window.token_type_ids for window in chosen], 0)
-            [found] = self._session.run(None, feed)
+            [found] = self._run(None, feed)
             for row, n in enumerate(group):
                 scores[n] = found[row]
                 if self._task.name == "tag":
@@ -103,6 +106,11 @@ class OnnxEngine:
                 elif self._task.name == "answer":
                     scores[n] = found[row, : len(windows[n].input_ids)]
         return scores
+
+    def _run(self, outputs: list[str] | None, feed: dict[str, Ints]) -> list[Floats]:
+        how = self._giving_back if feed[IDS].size > _KEPT_PLACES else None
+        found: list[Floats] = self._session.run(outputs, feed, how)
+        return found
 
     def _feed(self, windows: Sequence[npt.NDArray[np.int32]]) -> dict[str, Ints]:
         ones = [np.ones(len(window), np.int32) for window in windows]
@@ -126,8 +134,11 @@ def _needs(task: TaskBlock | None) -> tuple[set[str], set[str]]:
     return {IDS, MASK}, {EMBEDDING if task.name == "embed" else LOGITS}
 
 
-def _open(path: Path, threads: int) -> Any:
-    """Return a session of onnxruntime over ``path``. Raises ModelError where it can not be one, MissingExtra."""
+def _open(path: Path, threads: int) -> tuple[Any, Any]:
+    """Return a session of onnxruntime over ``path``, and the options of a run after which memory is given back.
+
+    Raises ModelError where it can not be one, MissingExtra.
+    """
     try:
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as says
@@ -135,8 +146,10 @@ def _open(path: Path, threads: int) -> Any:
         raise MissingExtra("serve", "onnxruntime") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.enable_mem_pattern = False  # a plan for each shape, and every batch has its own
     options.log_severity_level = 3  # errors: what it warns of is its own affair
+    giving_back = onnxruntime.RunOptions()
+    giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     unreadable = (
         says.Fail,
         says.InvalidArgument,
@@ -147,7 +160,7 @@ def _open(path: Path, threads: int) -> Any:
         says.RuntimeException,
     )
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]), giving_back
     except unreadable as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{path}: can not be read as an ONNX graph here ({said}); export the model again") from None

@@ -6,18 +6,23 @@ What bites: text that merely says [MASK] is ordinary text everywhere but in :met
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders
 
 from unmask.corpus.tokenizer import Vocabulary, parse_tokenizer
 from unmask.errors import ModelError
 from unmask.inference.asks import Answer, Ask, Chance, Engine, Ids, Likeliest, Mean, Question, answered
 from unmask.inference.loaded import LoadedModel
+
+_HALF: Final = "\ufffd"
+"""What stands for bytes that are no whole character."""
+
+_TOKEN_BY_TOKEN: Final = (decoders.ByteLevel, decoders.Metaspace, decoders.WordPiece)
 
 Ranked = tuple[tuple[int, ...], float]
 """Tokens in place of a mask, and their log-probability."""
@@ -93,7 +98,8 @@ class Predictor(LoadedModel):
             ranked = yield from self._among(masks, self._target_ids(targets), top_k)
         answers: list[list[list[dict[str, Any]]]] = [[] for _ in texts]
         for (text, _), mask, best in zip(flat, masks, ranked, strict=True):
-            answers[text].append([self._filled(mask, tokens, chance) for tokens, chance in best])
+            written = self._with(mask)
+            answers[text].append([self._filled(written, tokens, chance) for tokens, chance in best])
         return [answer[0] if len(answer) == 1 else answer for answer in answers]
 
     def _among(
@@ -171,7 +177,7 @@ class Predictor(LoadedModel):
             raise ModelError("texts must be a list of texts, got one text; put it in a list")
         first, last, longest = self.vocabulary.cls_id, self.vocabulary.sep_id, self.engine.max_length
         windows = []
-        for number, encoding in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False), start=1):
+        for number, encoding in enumerate(tokenizer.encode_batch_fast(list(texts), add_special_tokens=False), start=1):
             if len(encoding) + 2 > longest:
                 raise ModelError(f"text {number} has {len(encoding)} tokens; the model reads {longest - 2}: cut it")
             windows.append(np.array([first, *encoding.ids, last], np.int32))
@@ -189,16 +195,36 @@ class Predictor(LoadedModel):
             raise ModelError("targets must name a word at least, got none; leave it out to choose among all")
         return ids
 
-    def _filled(self, mask: Mask, tokens: tuple[int, ...], chance: float) -> dict[str, Any]:
+    def _filled(
+        self, written: Callable[[Sequence[int]], str], tokens: tuple[int, ...], chance: float
+    ) -> dict[str, Any]:
         """Return one answer for a mask; ``chance`` is a log-probability."""
         decoded = self.tokenizer.decode(list(tokens))
         return {
             "score": math.exp(chance),
             "token": tokens[0],
             "token_str": decoded.strip() or decoded,  # a token may be a space
-            "sequence": self.tokenizer.decode(mask.filled(tokens)[1:-1].tolist(), skip_special_tokens=False),
+            "sequence": written(tokens),
             **({"tokens": list(tokens)} if len(tokens) > 1 else {}),
         }
+
+    def _with(self, mask: Mask) -> Callable[[Sequence[int]], str]:
+        """Return what writes the text of ``mask`` with tokens in its place.
+
+        Where a token is written by what it is and whether it is the first, the text around the place is decoded once
+        for all that may stand there; but for a character of several bytes that the place cuts in two.
+        """
+        if isinstance(self.tokenizer.decoder, _TOKEN_BY_TOKEN) and mask.place > 1:
+            last = mask.window[mask.place - 1 : mask.place].tolist()
+            start = len(self._text(last))
+            before = self._text(mask.window[1 : mask.place].tolist())
+            behind = self._text(last + mask.window[mask.place + 1 : -1].tolist())[start:]
+            if not before.endswith(_HALF) and not behind.startswith(_HALF):
+                return lambda tokens: before + self._text([*last, *tokens])[start:] + behind
+        return lambda tokens: self._text(mask.filled(tokens)[1:-1].tolist())
+
+    def _text(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=False))
 
     def _answered(self, question: Question[Answer]) -> Answer:
         return answered(question, self.engine, self.vocabulary.ordinary_ids)
